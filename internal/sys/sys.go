@@ -1,0 +1,135 @@
+// Package sys holds the kernel's verbs for mapped memory and the files behind
+// it: one contract, written here, and one implementation a system. It alone
+// imports golang.org/x/sys.
+//
+// The contract, for every system:
+//
+//   - Input is aligned already. A file offset is a multiple of [Granularity],
+//     the length of a mapping is a positive multiple of [PageSize], and every
+//     slice of memory begins at a page and ends at one. Nothing here rounds.
+//   - Memory is passed as the slice that covers it. Only the slice that [Map]
+//     returned may go to [Revoke] and [Unmap]; parts of it may go to the rest.
+//   - Errors are the system's own (syscall.Errno), without file or operation,
+//     and wrap [errors.ErrUnsupported] where the system has no such power. A
+//     verb that promises something never pretends; one that is called a hint
+//     may do nothing.
+//   - A descriptor is valid while the call runs: the caller sees to that.
+package sys
+
+// Prot says what the processor lets a program do with a page.
+type Prot uint8
+
+// The protections; no bit set is memory that cannot be touched.
+const (
+	Read Prot = 1 << iota
+	Write
+	Exec
+)
+
+// Flag says what kind of mapping is wanted.
+type Flag uint8
+
+// The kinds; no flag at all is a shared mapping of a file.
+const (
+	Private   Flag = 1 << iota // copy-on-write: stores never reach the file
+	Anonymous                  // zeroed memory, no file: descriptor and offset are ignored
+	NoReserve                  // a hint: set no swap space aside
+	Durable                    // MAP_SYNC: stores need no msync to survive, or an error
+)
+
+// Info is what the library asks of a descriptor.
+type Info struct {
+	Size    int64 // bytes
+	Regular bool  // a regular file
+	Dir     bool  // a directory
+}
+
+// Advice is a use of memory that the caller announces.
+type Advice uint8
+
+// The advices, in the order of the library's own constants.
+const (
+	Normal Advice = iota
+	Sequential
+	Random
+	WillNeed
+	DontNeed
+	Free
+	Cold
+	PageOut
+	HugePage
+	NoHugePage
+	Collapse
+	PopulateRead
+	PopulateWrite
+	DontFork
+	DoFork
+	DontDump
+	DoDump
+	Mergeable
+	Unmergeable
+)
+
+// Cache counts the pages of a range of a file, as cachestat(2) does.
+type Cache struct {
+	Cached, Dirty, Writeback, Evicted, RecentlyEvicted uint64
+}
+
+// Seals are what can no longer be done to a file of memory.
+type Seals uint8
+
+// The seals of memfd_create(2).
+const (
+	SealShrink Seals = 1 << iota
+	SealGrow
+	SealWrite
+)
+
+// The verbs every system implements:
+//
+//	const Mappable     bool // this system maps files at all
+//	const PastEnd      bool // a shared mapping longer than its file shows, later, the bytes by which the file grows
+//	const HoldsSize    bool // a file cannot be made shorter than a live mapping of it (Windows)
+//	const Coherent     bool // memory and descriptor always show the same bytes (false on OpenBSD)
+//	const SyncsFile    bool // Sync of memory makes the file's size durable too, as fdatasync does (Linux)
+//	const Direct       int  // O_DIRECT, or 0
+//	const DataSync     int  // O_DSYNC, or 0
+//
+//	func PageSize() int
+//	func Granularity() int // of file offsets
+//	func MaxMaps() int     // how many mappings the system allows a process
+//	func AddressSpace() uint64 // bytes of addresses the process may use
+//
+//	func Stat(fd uintptr) (Info, error)
+//	func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error)
+//		// a descriptor of the library's own for f's file, and how f was opened (os.O_RDONLY, O_WRONLY or
+//		// O_RDWR, with O_APPEND, O_SYNC, Direct and DataSync where set). Alone: it shares neither offset nor
+//		// locks with f; otherwise it is a duplicate, and its offset must not be moved. The file's offset
+//		// and f are left as they were.
+//
+//	func Map(fd uintptr, off int64, n int, p Prot, f Flag, hint uintptr) ([]byte, error)
+//	func Revoke(b []byte) error // in one step the range faults on every access, and stays taken
+//	func Unmap(b []byte) error  // the addresses go back; b may be revoked or not
+//	func Protect(b []byte, p Prot) error
+//	func Populate(b []byte, write bool) error // brings pages in, inside a system call, as a load or a store would
+//	func Lock(b []byte) error
+//	func Unlock(b []byte) error
+//	func HugePages(b []byte) error // a hint
+//
+//	func Sync(fd uintptr, b []byte) error // what was stored to b is on stable storage; see SyncsFile
+//	func SyncFile(fd uintptr) error       // everything written to the file, and its size, is on stable storage
+//	func StartSync(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
+//	func Full(fd uintptr) bool            // the file system has no free block for an ordinary user
+//
+// and the control verbs:
+//
+//	func Advise(b []byte, a Advice) error // errors.ErrUnsupported for what the system has not
+//	func Knows(a Advice) bool             // whether Advise can work at all on this system
+//	func Resident(b []byte, in []bool) error // one element a page
+//	func CacheStat(fd uintptr, off, n int64) (Cache, error)
+//	func Allocate(fd uintptr, off, n int64) error // disk blocks for these bytes; the file grows to off+n, its bytes stay; errors.ErrUnsupported where there is no such call
+//	func Punch(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
+//	func Drop(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
+//	func Release(b []byte) error // as Revoke, for a part of a mapping
+//	func Memory(name string, size int64) (*os.File, error) // a file of memory, without a name in any directory, readable and writable
+//	func Seal(fd uintptr, s Seals) error

@@ -1,0 +1,238 @@
+package sys
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// PastEnd: the page cache is one, and a page past the end of the file
+	// becomes accessible when the file has grown over it.
+	PastEnd = true
+	// Coherent: read(2) and write(2) work on the pages that are mapped.
+	Coherent = true
+	// SyncsFile: msync(2) is vfs_fsync_range with datasync, so it commits
+	// the size with the bytes.
+	SyncsFile = true
+	// Direct is O_DIRECT.
+	Direct = unix.O_DIRECT
+	// DataSync is O_DSYNC.
+	DataSync = unix.O_DSYNC
+
+	mapNoReserve = unix.MAP_NORESERVE
+	mapSync      = unix.MAP_SHARED_VALIDATE | unix.MAP_SYNC
+	rlimitAS     = unix.RLIMIT_AS
+)
+
+// AddressSpace returns the bytes of addresses that the process may use.
+func AddressSpace() uint64 { return addressSpace() }
+
+// MaxMaps reads vm.max_map_count once; 65530 is the kernel's default.
+var MaxMaps = sync.OnceValue(func() int {
+	text, err := os.ReadFile("/proc/sys/vm/max_map_count")
+	if n, bad := strconv.Atoi(string(bytes.TrimSpace(text))); err == nil && bad == nil && n > 0 {
+		return n
+	}
+	return 65530
+})
+
+// Reopen opens a regular file anew through its descriptor's entry in /proc,
+// which leads to the same inode whatever its name is now, even to a deleted
+// one. Where that fails, and for what is not a regular file, it duplicates.
+func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
+	err = control(f, func(fd uintptr) error {
+		if flag, err = openFlags(fd); err != nil {
+			return err
+		}
+		info, err := Stat(fd)
+		if err == nil && info.Regular {
+			name := "/proc/self/fd/" + strconv.Itoa(int(fd))
+			if file, err := unix.Open(name, flag|unix.O_CLOEXEC, 0); err == nil {
+				own, alone = os.NewFile(uintptr(file), f.Name()), true
+				return nil
+			}
+		}
+		own, err = duplicate(f, fd)
+		return err
+	})
+	return own, flag, alone, err
+}
+
+// control runs fn on f's descriptor, which stays open meanwhile.
+func control(f *os.File, fn func(fd uintptr) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := conn.Control(func(fd uintptr) { inner = fn(fd) }); err != nil {
+		return os.ErrClosed
+	}
+	return inner
+}
+
+// Populate brings the pages of b in by MADV_POPULATE_READ or _WRITE (Linux
+// 5.14), which waits in the system call and reports what a touch would have
+// died of as EFAULT. Older kernels only start the reading.
+func Populate(b []byte, write bool) error {
+	advice := unix.MADV_POPULATE_READ
+	if write {
+		advice = unix.MADV_POPULATE_WRITE
+	}
+	err := ignoringEINTR(func() error { return unix.Madvise(b, advice) })
+	if err == unix.EINVAL && !write {
+		return unix.Madvise(b, unix.MADV_WILLNEED)
+	}
+	return err
+}
+
+// HugePages asks for transparent huge pages.
+func HugePages(b []byte) error { return unix.Madvise(b, unix.MADV_HUGEPAGE) }
+
+// Sync is msync(2) with MS_SYNC.
+func Sync(_ uintptr, b []byte) error {
+	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
+}
+
+// SyncFile is fdatasync(2).
+func SyncFile(fd uintptr) error {
+	return ignoringEINTR(func() error { return unix.Fdatasync(int(fd)) })
+}
+
+// StartSync is sync_file_range(2): MS_ASYNC does nothing on Linux.
+func StartSync(fd uintptr, off, n int64, _ []byte) error {
+	err := unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	if errors.Is(err, errors.ErrUnsupported) || err == unix.ESPIPE {
+		return nil // nothing was promised
+	}
+	return err
+}
+
+// Full asks fstatfs(2).
+func Full(fd uintptr) bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(int(fd), &st) == nil && st.Blocks > 0 && st.Bavail == 0
+}
+
+// ignoringEINTR makes the call again while a signal interrupts it.
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// advices are the numbers of madvise(2), in the order of [Advice].
+var advices = [...]int{
+	Normal:        unix.MADV_NORMAL,
+	Sequential:    unix.MADV_SEQUENTIAL,
+	Random:        unix.MADV_RANDOM,
+	WillNeed:      unix.MADV_WILLNEED,
+	DontNeed:      unix.MADV_DONTNEED,
+	Free:          unix.MADV_FREE,
+	Cold:          unix.MADV_COLD,
+	PageOut:       unix.MADV_PAGEOUT,
+	HugePage:      unix.MADV_HUGEPAGE,
+	NoHugePage:    unix.MADV_NOHUGEPAGE,
+	Collapse:      unix.MADV_COLLAPSE,
+	PopulateRead:  unix.MADV_POPULATE_READ,
+	PopulateWrite: unix.MADV_POPULATE_WRITE,
+	DontFork:      unix.MADV_DONTFORK,
+	DoFork:        unix.MADV_DOFORK,
+	DontDump:      unix.MADV_DONTDUMP,
+	DoDump:        unix.MADV_DODUMP,
+	Mergeable:     unix.MADV_MERGEABLE,
+	Unmergeable:   unix.MADV_UNMERGEABLE,
+}
+
+// Knows reports whether this kernel's interface has the advice.
+func Knows(a Advice) bool { return int(a) < len(advices) }
+
+// Advise calls madvise(2).
+func Advise(b []byte, a Advice) error {
+	if !Knows(a) {
+		return unix.EINVAL
+	}
+	return ignoringEINTR(func() error { return unix.Madvise(b, advices[a]) })
+}
+
+// Resident calls mincore(2), which tells the truth only to those who own the
+// file or may write it, and calls everything resident to others.
+func Resident(b []byte, in []bool) error {
+	vec := make([]byte, len(in))
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE,
+		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(vec))))
+	if errno != 0 {
+		return errno
+	}
+	for i, v := range vec {
+		in[i] = v&1 != 0
+	}
+	return nil
+}
+
+// CacheStat calls cachestat(2), of Linux 6.5.
+func CacheStat(fd uintptr, off, n int64) (Cache, error) {
+	var st unix.Cachestat_t
+	at := unix.CachestatRange{Off: uint64(off), Len: uint64(n)}
+	err := unix.Cachestat(uint(fd), &at, &st, 0)
+	return Cache{
+		Cached:          st.Cache,
+		Dirty:           st.Dirty,
+		Writeback:       st.Writeback,
+		Evicted:         st.Evicted,
+		RecentlyEvicted: st.Recently_evicted,
+	}, err
+}
+
+// Allocate calls fallocate(2).
+func Allocate(fd uintptr, off, n int64) error {
+	return ignoringEINTR(func() error { return unix.Fallocate(int(fd), 0, off, n) })
+}
+
+// Punch calls fallocate(2) for a hole.
+func Punch(fd uintptr, off, n int64) error {
+	return ignoringEINTR(func() error {
+		return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	})
+}
+
+// Drop is MADV_DONTNEED, which on private memory forgets what was stored.
+func Drop(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
+
+// Memory calls memfd_create(2).
+func Memory(name string, size int64) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Ftruncate(fd, size); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Seal adds seals by fcntl(2) F_ADD_SEALS.
+func Seal(fd uintptr, s Seals) error {
+	bits := 0
+	if s&SealShrink != 0 {
+		bits |= unix.F_SEAL_SHRINK
+	}
+	if s&SealGrow != 0 {
+		bits |= unix.F_SEAL_GROW
+	}
+	if s&SealWrite != 0 {
+		bits |= unix.F_SEAL_WRITE
+	}
+	_, err := unix.FcntlInt(fd, unix.F_ADD_SEALS, bits)
+	return err
+}
