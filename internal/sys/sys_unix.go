@@ -141,7 +141,7 @@ func addressSpace() uint64 {
 
 // duplicate is Reopen for a file that cannot be opened anew.
 func duplicate(f *os.File, fd uintptr) (*os.File, error) {
-	own, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	own, err := dup(fd)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,70 @@
+package mmap
+
+import (
+	"os"
+	"sync"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// fileOp is one system call on a Region's descriptor, its arguments and its
+// result. RawConn takes a function, and a closure for each call would be
+// allocated; ops are pooled with theirs.
+type fileOp struct {
+	fileArgs
+	err error
+	do  func(fd uintptr) // op.call, made once
+}
+
+// fileArgs are what a fileOp needs.
+type fileArgs struct {
+	kind   int
+	m      *mapping // keeps b mapped
+	b      []byte
+	off, n int64
+}
+
+// What a fileOp does.
+const (
+	opStat  = iota // fstat; the size is left in n
+	opSync         // sys.SyncFile
+	opMsync        // sys.Sync of b
+	opStart        // sys.StartSync of n bytes from off on
+)
+
+var fileOps = sync.Pool{New: func() any {
+	op := new(fileOp)
+	op.do = op.call
+	return op
+}}
+
+// call makes the system call.
+func (op *fileOp) call(fd uintptr) {
+	switch op.kind {
+	case opStat:
+		var info sys.Info
+		info, op.err = sys.Stat(fd)
+		op.n = info.Size
+	case opSync:
+		op.err = sys.SyncFile(fd)
+	case opMsync:
+		op.err = sys.Sync(fd, op.b)
+	case opStart:
+		op.err = sys.StartSync(fd, op.off, op.n, op.b)
+	}
+}
+
+// call makes a system call on the Region's descriptor, which stays open
+// meanwhile, and returns what it left in n.
+func (r *Region) call(args fileArgs) (int64, error) {
+	op := fileOps.Get().(*fileOp)
+	op.fileArgs, op.err = args, nil
+	err := r.conn.Control(op.do)
+	if err != nil {
+		err = os.ErrClosed
+	}
+	n, err := op.n, firstError(err, op.err)
+	op.fileArgs = fileArgs{}
+	fileOps.Put(op)
+	return n, err
+}

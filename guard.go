@@ -1,0 +1,114 @@
+// This file may use unsafe: it copies between memory the runtime knows and
+// memory it does not, and it alone turns a fault into a value.
+
+package mmap
+
+import (
+	"runtime"
+	"runtime/debug"
+	"unsafe"
+)
+
+// piece bounds one copy. A memmove cannot be preempted, and while it runs the
+// collector waits: 1 GiB in one piece holds it up for 200 ms. Between two
+// pieces there is a call, and with it a place to stop.
+const piece = 256 << 10
+
+// guarded copies n bytes and reports whether it got to the end. The caller has
+// set SetPanicOnFault. A fault says nothing about how much was copied (the
+// tail may have been touched first), so neither does guarded.
+//
+// The closure captures ok alone and calls recover only when something
+// happened: this form costs about 5 ns, others up to twice that.
+// The arrays bound n by one comparison; they are longer than
+// what they stand for, which checkptr must not hold against them.
+//
+//go:noinline
+//go:nocheckptr
+func guarded(dst, src unsafe.Pointer, n int) (ok bool) {
+	defer func() {
+		if !ok {
+			recover()
+		}
+	}()
+	copy((*[piece]byte)(dst)[:n], (*[piece]byte)(src)[:n])
+	ok = true
+	return
+}
+
+// start returns where p's bytes lie.
+func start(p []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(p)) }
+
+// stringBytes returns the bytes of s, not to be written to.
+func stringBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// addr returns where the Region's byte off lies. It may be past the mapping
+// only as far as one byte, for an empty range.
+func (m *mapping) addr(off int64) unsafe.Pointer { return unsafe.Add(m.at, off) }
+
+// bytes returns the Region's bytes [off, off+n) as they lie in memory.
+func (m *mapping) bytes(off, n int64) []byte {
+	return unsafe.Slice((*byte)(m.addr(off)), n)[:n:n]
+}
+
+// around returns the memory of the whole pages that hold [off, off+n).
+func (m *mapping) around(off, n int64) []byte {
+	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
+}
+
+// load copies from the mapping in pieces of at most step bytes and returns
+// how many bytes arrived for certain: all, or whole pieces before a fault.
+func (m *mapping) load(p []byte, off int64, step int) (n int) {
+	old := debug.SetPanicOnFault(true)
+	for n < len(p) {
+		c := min(step, len(p)-n)
+		if !guarded(start(p[n:]), m.addr(off+int64(n)), c) {
+			break
+		}
+		n += c
+	}
+	debug.SetPanicOnFault(old)
+	runtime.KeepAlive(m)
+	return n
+}
+
+// store copies into the mapping, as load copies out of it.
+func (m *mapping) store(p []byte, off int64, step int) (n int) {
+	old := debug.SetPanicOnFault(true)
+	for n < len(p) {
+		c := min(step, len(p)-n)
+		if !guarded(m.addr(off+int64(n)), start(p[n:]), c) {
+			break
+		}
+		n += c
+	}
+	debug.SetPanicOnFault(old)
+	runtime.KeepAlive(m)
+	return n
+}
+
+// clear zeroes the mapping's bytes [off, end) where they are not zero yet, so
+// that clean pages stay clean. Bytes that cannot be reached need no clearing.
+func (m *mapping) clear(off, end int64) {
+	var zero, have [512]byte
+	for off < end {
+		n := min(end-off, int64(len(have)))
+		if m.load(have[:n], off, piece) == int(n) && have != zero {
+			m.store(zero[:n], off, piece)
+		}
+		have = zero
+		off += n
+	}
+}
+
+// faultAddr returns the address of a fault, given the value of a panic.
+func faultAddr(v any) (addr uintptr, ok bool) {
+	fault, ok := v.(interface {
+		runtime.Error
+		Addr() uintptr
+	})
+	if !ok {
+		return 0, false
+	}
+	return fault.Addr(), true
+}

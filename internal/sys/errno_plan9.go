@@ -1,0 +1,12 @@
+package sys
+
+import "syscall"
+
+// The errors that the library itself returns.
+var (
+	NoSpace error = syscall.NewError("no space left on device")
+	Fault   error = syscall.NewError("bad address")
+)
+
+// NoMemory is false: nothing is mapped on Plan 9.
+func NoMemory(error) bool { return false }

@@ -1,0 +1,15 @@
+package sys
+
+import "golang.org/x/sys/windows"
+
+// The errors that the library itself returns.
+const (
+	NoSpace = windows.ERROR_DISK_FULL
+	Fault   = windows.ERROR_NOACCESS
+)
+
+// NoMemory reports whether err says that addresses, maps or memory ran out.
+func NoMemory(err error) bool {
+	return err == windows.ERROR_NOT_ENOUGH_MEMORY ||
+		err == windows.ERROR_COMMITMENT_LIMIT || err == windows.ERROR_INVALID_ADDRESS
+}

@@ -1,0 +1,91 @@
+package sys
+
+import (
+	"bytes"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// PastEnd: a page past the end of the file becomes accessible when the
+	// file has grown over it.
+	PastEnd = true
+	// Coherent: the buffer cache is unified.
+	Coherent = true
+	// Direct is 0: there is F_NOCACHE instead, no flag of open(2).
+	Direct = 0
+	// DataSync is O_DSYNC.
+	DataSync = unix.O_DSYNC
+
+	mapNoReserve = unix.MAP_NORESERVE
+	rlimitAS     = unix.RLIMIT_AS
+)
+
+// advices are the numbers of madvise(2). MADV_PAGEOUT is the kernel's own: it
+// answers ENOTSUP to others.
+var advices = map[Advice]int{
+	Normal:     unix.MADV_NORMAL,
+	Sequential: unix.MADV_SEQUENTIAL,
+	Random:     unix.MADV_RANDOM,
+	WillNeed:   unix.MADV_WILLNEED,
+	DontNeed:   unix.MADV_DONTNEED,
+	Free:       unix.MADV_FREE,
+}
+
+// reopen opens the path that the kernel knows for fd (F_GETPATH).
+func reopen(fd uintptr, _ string, flag int) (int, error) {
+	// fcntl(2) fills MAXPATHLEN bytes. FcntlFstore is x/sys/unix's only way
+	// to pass it a pointer; words, not bytes, for the alignment it declares.
+	var path [1024 / 8]uint64
+	err := unix.FcntlFstore(fd, unix.F_GETPATH, (*unix.Fstore_t)(unsafe.Pointer(&path)))
+	if err != nil {
+		return -1, err
+	}
+	text, _, _ := bytes.Cut((*[1024]byte)(unsafe.Pointer(&path))[:], []byte{0})
+	return openSame(fd, string(text), flag)
+}
+
+// SyncFile is fcntl(2) with F_FULLFSYNC, because fsync(2) leaves the bytes in
+// the drive's cache. Where the file system refuses (SMB does), it is fsync(2).
+func SyncFile(fd uintptr) error {
+	return ignoringEINTR(func() error {
+		_, err := unix.FcntlInt(fd, unix.F_FULLFSYNC, 0)
+		if err == unix.ENOTSUP {
+			err = unix.Fsync(int(fd))
+		}
+		return err
+	})
+}
+
+// Allocate reserves blocks past the end of the file (F_PREALLOCATE) and moves
+// the end over them. Holes before the end cannot be filled, so a sparse file
+// is refused with ENOTSUP when the range begins before its end. No call grows
+// a file without being able to cut it: what another process appends while
+// Allocate runs may be lost.
+func Allocate(fd uintptr, off, n int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(fd), &st); err != nil {
+		return err
+	}
+	if off < st.Size && st.Blocks*512 < st.Size {
+		return unix.ENOTSUP
+	}
+	more := off + n - st.Size
+	if more <= 0 {
+		return nil
+	}
+	store := unix.Fstore_t{Flags: unix.F_ALLOCATEALL, Posmode: unix.F_PEOFPOSMODE, Length: more}
+	err := ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &store) })
+	if err != nil {
+		return err
+	}
+	return ignoringEINTR(func() error { return unix.Ftruncate(int(fd), off+n) })
+}
+
+// Punch is fcntl(2) with F_PUNCHHOLE. Its argument, fpunchhole_t, is the
+// beginning of fstore_t: flags, a reserved word, offset and length.
+func Punch(fd uintptr, off, n int64) error {
+	hole := unix.Fstore_t{Offset: off, Length: n}
+	return ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) })
+}

@@ -1,0 +1,27 @@
+//go:build darwin || dragonfly || freebsd || netbsd
+
+package sys
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mincoreResident is MINCORE_INCORE.
+const mincoreResident = 1
+
+// Resident calls mincore(2).
+func Resident(b []byte, in []bool) error {
+	vec := make([]byte, len(in))
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE,
+		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(vec))))
+	if errno != 0 {
+		return errno
+	}
+	for i, v := range vec {
+		in[i] = v&mincoreResident != 0
+	}
+	return nil
+}

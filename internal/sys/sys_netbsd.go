@@ -1,0 +1,31 @@
+package sys
+
+import "golang.org/x/sys/unix"
+
+const (
+	// PastEnd: a page past the end of the file becomes accessible when the
+	// file has grown over it.
+	PastEnd = true
+	// Coherent: the buffer cache is unified.
+	Coherent = true
+	// Direct is O_DIRECT.
+	Direct = unix.O_DIRECT
+	// DataSync is O_DSYNC.
+	DataSync = unix.O_DSYNC
+
+	mapNoReserve = unix.MAP_NORESERVE
+	rlimitAS     = unix.RLIMIT_AS
+)
+
+// advices are the numbers of madvise(2).
+var advices = map[Advice]int{
+	Normal:     unix.MADV_NORMAL,
+	Sequential: unix.MADV_SEQUENTIAL,
+	Random:     unix.MADV_RANDOM,
+	WillNeed:   unix.MADV_WILLNEED,
+	DontNeed:   unix.MADV_DONTNEED,
+	Free:       unix.MADV_FREE,
+}
+
+// reopen opens the name, while it is the same file's.
+func reopen(fd uintptr, name string, flag int) (int, error) { return openSame(fd, name, flag) }

@@ -1,0 +1,146 @@
+//go:build unix && !linux
+
+package sys
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// SyncsFile: Sync ends with SyncFile.
+const SyncsFile = true
+
+// mapSync is 0: persistent memory is mapped as such by Linux only.
+const mapSync = 0
+
+// AddressSpace returns the bytes of addresses that the process may use.
+func AddressSpace() uint64 { return addressSpace() }
+
+// MaxMaps returns a large constant: memory alone limits the maps of a process.
+// (DragonFly has vm.max_proc_mmap, a million unless somebody lowered it.)
+func MaxMaps() int { return 1 << 20 }
+
+// Reopen opens a regular file anew where the system has a way that leads to
+// the same inode. Where that fails, and for what is not a regular file, it
+// duplicates.
+func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
+	err = control(f, func(fd uintptr) error {
+		if flag, err = openFlags(fd); err != nil {
+			return err
+		}
+		info, err := Stat(fd)
+		if err == nil && info.Regular {
+			if file, err := reopen(fd, f.Name(), flag|unix.O_CLOEXEC); err == nil {
+				own, alone = os.NewFile(uintptr(file), f.Name()), true
+				return nil
+			}
+		}
+		own, err = duplicate(f, fd)
+		return err
+	})
+	return own, flag, alone, err
+}
+
+// openSame opens path if it leads to the file of fd. It asks before, so as
+// not to wait in the opening of a pipe, and after, because names change.
+func openSame(fd uintptr, path string, flag int) (int, error) {
+	var want, got unix.Stat_t
+	if err := unix.Fstat(int(fd), &want); err != nil {
+		return -1, err
+	}
+	if err := unix.Stat(path, &got); err != nil {
+		return -1, err
+	}
+	if got.Dev != want.Dev || got.Ino != want.Ino {
+		return -1, unix.ESTALE
+	}
+	file, err := unix.Open(path, flag, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.Fstat(file, &got)
+	if err == nil && (got.Dev != want.Dev || got.Ino != want.Ino) {
+		err = unix.ESTALE
+	}
+	if err != nil {
+		unix.Close(file)
+		return -1, err
+	}
+	return file, nil
+}
+
+// control runs fn on f's descriptor, which stays open meanwhile.
+func control(f *os.File, fn func(fd uintptr) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := conn.Control(func(fd uintptr) { inner = fn(fd) }); err != nil {
+		return os.ErrClosed
+	}
+	return inner
+}
+
+// Populate is unknown here: MADV_WILLNEED starts the reading at best, and
+// ends before it.
+func Populate([]byte, bool) error { return unix.ENOTSUP }
+
+// HugePages does nothing: these systems choose large pages by themselves.
+func HugePages([]byte) error { return nil }
+
+// Sync is msync(2) with MS_SYNC, then SyncFile. msync alone does not do: it
+// leaves the drive's cache alone (darwin), writes to the buffer cache only
+// (OpenBSD), or leaves behind the metadata of holes that were filled. Memory
+// that is no file has nothing to write further, which fsync(2) calls EINVAL.
+func Sync(fd uintptr, b []byte) error {
+	err := ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
+	if err != nil {
+		return err
+	}
+	if err := SyncFile(fd); err != unix.EINVAL {
+		return err
+	}
+	return nil
+}
+
+// StartSync is msync(2) with MS_ASYNC. Without memory there is nothing to
+// start: the kernel writes what came by write(2) in its own time.
+func StartSync(_ uintptr, _, _ int64, b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_ASYNC) })
+}
+
+// ignoringEINTR makes the call again while a signal interrupts it.
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Knows reports whether this system has the advice.
+func Knows(a Advice) bool {
+	_, ok := advices[a]
+	return ok
+}
+
+// Advise calls madvise(2).
+func Advise(b []byte, a Advice) error {
+	advice, ok := advices[a]
+	if !ok {
+		return unix.ENOTSUP
+	}
+	return ignoringEINTR(func() error { return unix.Madvise(b, advice) })
+}
+
+// CacheStat is unknown here.
+func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, unix.ENOTSUP }
+
+// Drop is unknown here: MADV_DONTNEED keeps what was stored, and MADV_FREE
+// leaves open whether it does.
+func Drop([]byte) error { return unix.ENOTSUP }

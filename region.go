@@ -1,0 +1,702 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"weak"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// Region is a file, or a part of one, mapped into memory. It is used as an
+// [os.File] is: what memory serves correctly comes from memory, and everything
+// else from a descriptor of its own, with the counts and errors of the system.
+// [Anonymous] makes one without a file.
+//
+// Every method may be called at any time from any goroutine, Close included.
+// ReadAt, WriteAt inside the file, View and Bytes never wait for one another.
+// Read, Write, Seek and their kin share one cursor. After Close every method
+// returns an error for which errors.Is(err, os.ErrClosed) holds.
+//
+// A Region that is dropped without Close is given back by the garbage
+// collector, unless its bytes were handed out by [Region.Bytes], [Slice] or
+// [Pointer]: such memory stays until Close.
+//
+// Offsets and lengths are bytes, counted from the Region's first byte.
+type Region struct {
+	// m is the current mapping; nil while there is none, and after Close.
+	// Readers and in-bounds writers look at nothing else.
+	m atomic.Pointer[mapping]
+
+	// What never changes after opening.
+	f       *os.File // nil for anonymous memory
+	conn    syscall.RawConn
+	name    string
+	base    int64    // the file's offset of the Region's byte 0
+	window  int64    // its fixed length; 0: it follows the end of the file
+	prot    sys.Prot // what the memory allows
+	flags   sys.Flag // of every mapping made for it
+	pinned  bool     // Options.Lock
+	huge    bool     // Options.HugePages
+	canSave bool     // the descriptor allows writing
+	chosen  bool     // the caller chose prot: the descriptor is no way round it
+	appends bool     // O_APPEND: the descriptor says where a Write goes
+	through bool     // O_SYNC, O_DSYNC: writes go by the descriptor
+	stream  bool     // not a file with a size: everything goes by the descriptor
+	direct  bool     // O_DIRECT: so it does here, by the caller's wish
+	alone   bool     // the descriptor's offset is ours to move
+
+	size   atomic.Int64 // bytes of the Region, as last seen
+	misses atomic.Int32 // calls that memory might have served
+	closed atomic.Bool  // set under mu
+	rawEnd atomic.Int64 // up to where writable bytes were handed out; set under mu
+	failed atomic.Value // of failure: the first lost write, never forgotten
+	cursor cursor       // of Read, Write and Seek
+
+	// mu is the control lock: opening and closing of mappings, changes of
+	// the size by this Region, and every system call that changes what the
+	// memory is hold it. It guards what follows. Who needs the cursor's lock
+	// as well takes that one first.
+	mu     sync.Mutex
+	past   []weak.Pointer[memory] // earlier mappings that may still be in use
+	end    *atomic.Int64          // the current mapping's end
+	shrunk bool                   // bytes may have been stored past the end
+	why    error                  // why the last attempt to map failed
+}
+
+// cursor is the offset of Read, Write and Seek. Once it has moved into the
+// descriptor (streams, O_APPEND, a use of SyscallConn) it stays there.
+type cursor struct {
+	sync.Mutex
+	off    int64
+	inFile bool
+}
+
+// ReaderAt is the name this type has in golang.org/x/exp/mmap, so that a
+// changed import is all it takes to come from there.
+type ReaderAt = Region
+
+// Prot is what the processor lets the program do with the mapped bytes. The
+// values combine by or, but for ProtNone, which stands alone.
+type Prot uint8
+
+// The protections of mmap(2). On most processors writing implies reading.
+const (
+	ProtRead  = Prot(sys.Read)
+	ProtWrite = Prot(sys.Write)
+	ProtExec  = Prot(sys.Exec)
+	ProtNone  = Prot(1 << 7) // no access at all
+)
+
+// Options says what part of a file to map, and how. A nil *Options and the
+// zero value mean: the whole file, shared, as the file was opened.
+//
+// Private, Prot, Lock and MapSync are guarantees: where the system cannot keep
+// one, opening fails with an error that names it. Addr, Populate, HugePages
+// and NoReserve are hints.
+type Options struct {
+	// Offset is the file's byte that is the Region's first. Any value from
+	// 0 on: alignment is taken care of inside.
+	Offset int64
+
+	// Length is the number of bytes of a fixed window. 0 means to the end
+	// of the file, following it as the file grows. A window past the end of
+	// the file must be shared and writable: a write there extends the file.
+	// A window cannot be had with O_APPEND.
+	Length int64
+
+	// Prot is what the memory allows. 0 means what the descriptor allows:
+	// reading, and writing if it was opened for writing or Private is set.
+	// What Prot forbids, ReadAt and WriteAt refuse too.
+	Prot Prot
+
+	// Private makes the memory copy-on-write (MAP_PRIVATE): writes are seen
+	// by this Region alone and never reach the file by any path. Whether
+	// writes by others to the file are seen is not specified, until a page
+	// was written here. The size is fixed at opening.
+	Private bool
+
+	// Addr is where to place the mapping, if that is free. 0 leaves it to
+	// the system.
+	Addr uintptr
+
+	// Populate brings every page of the file into memory before returning.
+	Populate bool
+
+	// Lock pins the pages of the file in memory (mlock), those of later
+	// growth too.
+	Lock bool
+
+	// HugePages asks for transparent huge pages.
+	HugePages bool
+
+	// NoReserve asks the system not to set swap space aside (MAP_NORESERVE).
+	NoReserve bool
+
+	// MapSync asks for MAP_SYNC, which only persistent memory has.
+	MapSync bool
+}
+
+// Open opens the named file for reading, as [os.Open] does, and maps it when
+// that begins to pay.
+func Open(name string) (*Region, error) { return OpenFile(name, os.O_RDONLY, 0, nil) }
+
+// Create creates or truncates the named file for reading and writing, as
+// [os.Create] does.
+func Create(name string) (*Region, error) {
+	return OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666, nil)
+}
+
+// OpenFile opens the named file as [os.OpenFile] does with the same flags, and
+// maps what opts says; nil opts stands for the whole file. Memory must be
+// readable, so os.O_WRONLY is an error wrapping EACCES. With O_SYNC or O_DSYNC
+// writes go by the descriptor, with O_DIRECT everything does. A directory is
+// an error wrapping EISDIR. Options that contradict each other or the flags
+// are errors wrapping EINVAL, found before the file is opened or created.
+//
+// What is not a regular file, and what cannot be mapped, is served by the
+// descriptor alone: see [Region.View].
+func OpenFile(name string, flag int, perm fs.FileMode, opts *Options) (*Region, error) {
+	o := opts.value()
+	if err := o.check(flag); err != nil {
+		return nil, wrap("open", name, err)
+	}
+	f, err := os.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRegion(f, flag, true, o)
+	if err != nil {
+		f.Close()
+		return nil, wrap("open", name, err)
+	}
+	return r, nil
+}
+
+// Map makes a Region of an open file. The Region has its own descriptor and
+// its cursor at 0: f may be closed, and its offset never moves. On Linux the
+// file is opened anew through /proc, so that locks and error state are the
+// Region's own too; where only a duplicate can be had, [Region.SyscallConn]
+// and appending return an error wrapping [errors.ErrUnsupported]. f must be
+// open for reading; otherwise the error wraps EACCES.
+func Map(f *os.File, opts *Options) (*Region, error) {
+	if f == nil {
+		return nil, wrap("map", "", os.ErrInvalid)
+	}
+	own, flag, alone, err := sys.Reopen(f)
+	if err != nil {
+		return nil, wrap("map", f.Name(), err)
+	}
+	o := opts.value()
+	var r *Region
+	if err = o.check(flag); err == nil {
+		r, err = newRegion(own, flag, alone, o)
+	}
+	if err != nil {
+		own.Close()
+		return nil, wrap("map", f.Name(), err)
+	}
+	return r, nil
+}
+
+// Anonymous makes a Region of size zeroed bytes that belong to no file. Its
+// size is fixed: writes past the end are [io.ErrShortWrite]. Offset, Length,
+// Private and MapSync have no meaning for it and must be zero.
+func Anonymous(size int64, opts *Options) (*Region, error) {
+	const name = "anonymous"
+	o := opts.value()
+	err := o.check(os.O_RDWR)
+	if err == nil && (o.Offset != 0 || o.Length != 0 || o.Private || o.MapSync) {
+		err = fmt.Errorf("Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
+	}
+	if err == nil && size < 0 {
+		err = fmt.Errorf("negative size %d: %w", size, syscall.EINVAL)
+	}
+	if err == nil && !sys.Mappable {
+		err = fmt.Errorf("memory without a file: %w", errors.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, wrap("map", name, err)
+	}
+	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write, end: new(atomic.Int64)}
+	r.apply(o)
+	r.size.Store(size)
+	if err := r.mapEarly(o); err != nil {
+		return nil, wrap("map", name, err)
+	}
+	return r, nil
+}
+
+// value returns what a nil *Options stands for.
+func (o *Options) value() Options {
+	if o == nil {
+		return Options{}
+	}
+	return *o
+}
+
+// check finds what is wrong with o for a file opened with flag, without
+// touching any file.
+func (o *Options) check(flag int) error {
+	bad := func(what string) error { return fmt.Errorf("%s: %w", what, syscall.EINVAL) }
+	writable := flag&(os.O_RDWR|os.O_WRONLY) != 0
+	switch {
+	case flag&os.O_WRONLY != 0:
+		return fmt.Errorf("a mapped file must be open for reading: %w", syscall.EACCES)
+	case o.Offset < 0:
+		return bad("negative Offset")
+	case o.Length < 0:
+		return bad("negative Length")
+	case o.Offset > math.MaxInt64-o.Length:
+		return bad("Offset+Length overflows")
+	case o.Prot&^(ProtRead|ProtWrite|ProtExec) != 0 && o.Prot != ProtNone:
+		return bad("unknown Prot")
+	case o.Prot&ProtWrite != 0 && !writable && !o.Private:
+		return fmt.Errorf("ProtWrite on a file open for reading only: %w", syscall.EACCES)
+	case o.Private && o.MapSync:
+		return bad("MapSync with Private")
+	case flag&os.O_APPEND != 0 && (o.Length > 0 || o.Offset > 0):
+		return bad("a window with O_APPEND")
+	}
+	return nil
+}
+
+// newRegion makes a Region of f, which it then owns unless it fails. Alone
+// says that nobody shares f's offset.
+func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	writable := flag&os.O_RDWR != 0
+	r := &Region{
+		f: f, conn: conn, name: f.Name(), alone: alone,
+		base: o.Offset, window: o.Length, end: new(atomic.Int64),
+		prot: sys.Read, canSave: writable,
+		appends: flag&os.O_APPEND != 0,
+		through: flag&(os.O_SYNC|sys.DataSync) != 0,
+		direct:  flag&sys.Direct != 0,
+	}
+	if writable || o.Private {
+		r.prot |= sys.Write
+	}
+	r.apply(o)
+	info, err := r.stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Dir {
+		return nil, syscall.EISDIR
+	}
+	if !info.Regular || info.Size == 0 && alone {
+		// Some files of /proc are regular by name alone.
+		_, err := f.Seek(0, io.SeekCurrent)
+		r.stream = !info.Regular || err != nil
+	}
+	r.cursor.inFile = r.stream || r.appends || r.direct
+	return r, r.begin(info, o)
+}
+
+// apply takes over what o says about the memory.
+func (r *Region) apply(o Options) {
+	if o.Prot != 0 {
+		r.prot = sys.Prot(o.Prot &^ ProtNone)
+		r.chosen = true
+	}
+	if o.Private {
+		r.flags |= sys.Private
+	}
+	if o.NoReserve {
+		r.flags |= sys.NoReserve
+	}
+	if o.MapSync {
+		r.flags |= sys.Durable
+	}
+	r.pinned, r.huge = o.Lock, o.HugePages
+}
+
+// begin sets the size and makes the mapping that o cannot wait for.
+func (r *Region) begin(info sys.Info, o Options) error {
+	if r.stream || r.direct || !sys.Mappable {
+		r.why = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
+		if names := o.guarantees(); names != "" || o.Length > 0 || o.Offset > 0 && r.stream {
+			return fmt.Errorf("cannot be mapped (%s): %w", strings.TrimSpace("Options "+names), errors.ErrUnsupported)
+		}
+		r.size.Store(r.visible(info.Size))
+		return nil
+	}
+	if o.Length > 0 && o.Offset+o.Length > info.Size && (o.Private || r.prot&sys.Write == 0 || !r.canSave) {
+		return fmt.Errorf("a window of %d bytes at %d ends past the file's %d bytes: %w",
+			o.Length, o.Offset, info.Size, io.ErrUnexpectedEOF)
+	}
+	r.size.Store(r.visible(info.Size))
+	return r.mapEarly(o)
+}
+
+// mapEarly maps at once where an option asks for it. A hint may fail, a
+// guarantee not.
+func (r *Region) mapEarly(o Options) error {
+	names := o.guarantees()
+	if names == "" && !o.Populate && o.Addr == 0 && r.f != nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := r.remap(o.Addr)
+	if err == errEmpty && r.flags&sys.Durable == 0 {
+		return nil
+	}
+	if err != nil && names != "" {
+		return fmt.Errorf("%s: %w", names, err)
+	}
+	if err != nil && r.f == nil {
+		return err
+	}
+	if m != nil && o.Populate {
+		// A store into file memory would make every page dirty.
+		_ = sys.Populate(m.pages(r.size.Load()), r.f == nil)
+	}
+	return nil
+}
+
+// guarantees names the options of o that must not fail silently.
+func (o *Options) guarantees() string {
+	var names []string
+	for _, g := range []struct {
+		name string
+		set  bool
+	}{{"Private", o.Private}, {"Prot", o.Prot != 0}, {"Lock", o.Lock}, {"MapSync", o.MapSync}} {
+		if g.set {
+			names = append(names, g.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// visible returns how many bytes the Region has of a file of that size.
+func (r *Region) visible(size int64) int64 {
+	n := max(size-r.base, 0)
+	if r.window > 0 {
+		n = min(n, r.window)
+	}
+	return n
+}
+
+// fixed reports that the Region's length follows no file.
+func (r *Region) fixed() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
+
+// readable and writable report what the descriptor must not get round.
+func (r *Region) readable() bool { return !r.chosen || r.prot&sys.Read != 0 }
+func (r *Region) writable() bool { return !r.chosen || r.prot&sys.Write != 0 }
+
+var (
+	errEmpty    = fmt.Errorf("no bytes to map: %w", io.ErrUnexpectedEOF)
+	errTooLarge = fmt.Errorf("larger than the address space: %w", errors.ErrUnsupported)
+)
+
+// mapped returns the current mapping and makes one if there is none.
+func (r *Region) mapped() (*mapping, error) {
+	if m := r.m.Load(); m != nil {
+		return m, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mappedLocked()
+}
+
+// mappedLocked is mapped for who holds mu.
+func (r *Region) mappedLocked() (*mapping, error) {
+	if r.closed.Load() {
+		return nil, os.ErrClosed
+	}
+	if m := r.m.Load(); m != nil {
+		return m, nil
+	}
+	if r.stream || r.direct || !sys.Mappable {
+		return nil, r.why
+	}
+	m, err := r.remap(0)
+	r.why = err
+	return m, err
+}
+
+// remap maps the Region's bytes and makes that the current mapping. Slices of
+// an earlier one stay what they were: both show the same pages. mu is held.
+func (r *Region) remap(hint uintptr) (*mapping, error) {
+	size := r.size.Load()
+	want := size
+	if r.window > 0 && (sys.PastEnd || r.fixed()) {
+		want = r.window
+	}
+	if slack := r.slack(size); slack > 0 {
+		if m, err := r.mapBytes(size, size+slack, hint); err == nil {
+			return m, nil
+		} // RLIMIT_AS, or a file system that maps no more than there is
+	}
+	if want == 0 {
+		return nil, errEmpty
+	}
+	return r.mapBytes(size, want, hint)
+}
+
+// slack is by how many bytes a mapping reaches past the end of the file, so
+// that growth needs no new one: as much as the file has, and at least 1 MiB.
+// Addresses cost nothing where there are 2^47 of them.
+func (r *Region) slack(size int64) int64 {
+	grows := r.canSave && r.prot&sys.Write != 0 || len(r.past) > 0 || r.m.Load() != nil
+	if !sys.PastEnd || r.window > 0 || r.fixed() || math.MaxInt == math.MaxInt32 || !grows {
+		return 0
+	}
+	return max(size, 1<<20)
+}
+
+// mapBytes maps room bytes of the file, of which size are there. mu is held.
+func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
+	span, lead, err := Span{r.base, room}.Align()
+	if err != nil || span.Len > math.MaxInt {
+		return nil, errTooLarge
+	}
+	if r.f == nil {
+		span.Off, lead = 0, 0
+	}
+	var mem *memory
+	cerr := r.control(func(fd uintptr) {
+		mem, err = newMemory(fd, span.Off, int(span.Len), r.prot, r.flags, hint)
+	})
+	if err = firstError(cerr, err); err != nil {
+		return nil, err
+	}
+	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
+	if sys.PastEnd && r.window == 0 && !r.fixed() {
+		m.room = span.Len - lead
+	}
+	if r.huge {
+		_ = sys.HugePages(mem.b)
+	}
+	if r.pinned && size > 0 {
+		if err := sys.Lock(m.pages(size)); err != nil {
+			_ = mem.retire()
+			return nil, err
+		}
+	}
+	r.setLimits(m, size)
+	if old := r.m.Swap(m); old != nil {
+		r.past = append(r.pastAlive(), weak.Make(old.mem))
+	}
+	return m, nil
+}
+
+// firstError returns the first of errs that is one.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pages returns the memory of the first n bytes, to whole pages.
+func (m *mapping) pages(n int64) []byte {
+	return m.around(-m.lead, m.lead+n)
+}
+
+// setLimits says what of m, of which size bytes are there, memory serves.
+func (r *Region) setLimits(m *mapping, size int64) {
+	n := min(size, m.room)
+	if !sys.Coherent && !r.fixed() {
+		n = 0 // memory and descriptor may differ: see View
+	}
+	if r.prot&sys.Read != 0 {
+		m.limit.Store(n)
+	}
+	if r.prot&sys.Write != 0 && !r.through && !r.appends {
+		m.open.Store(n)
+	}
+}
+
+// pastAlive returns the earlier mappings that somebody still holds.
+func (r *Region) pastAlive() []weak.Pointer[memory] {
+	alive := r.past[:0]
+	for _, w := range r.past {
+		if w.Value() != nil {
+			alive = append(alive, w)
+		}
+	}
+	return alive
+}
+
+// publish makes size, in bytes of the Region, the known one. mu is held.
+func (r *Region) publish(size int64) {
+	old := r.size.Swap(size)
+	r.shrunk = r.shrunk || size < old
+	m := r.m.Load()
+	switch {
+	case m == nil:
+		return
+	case size > m.room && r.window == 0:
+		if _, err := r.remap(0); err == nil {
+			return
+		} // what does not fit stays with the descriptor
+	}
+	if r.pinned && size > old {
+		_ = sys.Lock(m.pages(min(size, m.room)))
+	}
+	r.setLimits(m, size)
+}
+
+// cutTo replaces the mapping by one that ends at size, before the file does: a
+// writer under way in the old one must not be taken for one past the new end.
+// mu is held.
+func (r *Region) cutTo(size int64) {
+	r.shrunk = true
+	r.size.Store(size)
+	end := new(atomic.Int64)
+	end.Store(min(r.end.Load(), size))
+	r.end = end
+	r.rawEnd.Store(min(r.rawEnd.Load(), size))
+	old := r.m.Load()
+	if old == nil {
+		return
+	}
+	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, room: old.room, end: end}
+	r.setLimits(m, size)
+	r.m.Store(m)
+	r.setLimits(old, size)
+}
+
+// refresh asks the descriptor for the size and publishes it. mu is held.
+func (r *Region) refresh() error {
+	if r.stream || r.fixed() {
+		return nil
+	}
+	info, err := r.stat()
+	if err == nil {
+		r.publish(r.visible(info.Size))
+	}
+	return err
+}
+
+// noticed is called after the descriptor served a call which showed that the
+// known size is wrong.
+func (r *Region) noticed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed.Load() {
+		_ = r.refresh()
+	}
+}
+
+// missed counts a call that memory might have served, and maps the file when
+// the descriptor has served enough: a mapping costs about as much as eight
+// small reads, or a large one.
+func (r *Region) missed(n int) {
+	const few, large, pause = 8, 64 << 10, 1 << 16
+	if r.stream || r.direct || r.fixed() || !sys.Mappable || r.m.Load() != nil || r.size.Load() == 0 {
+		return
+	}
+	if r.misses.Add(1) < few && (n < large || r.misses.Load() < 0) {
+		return
+	}
+	if !r.mu.TryLock() {
+		return
+	}
+	defer r.mu.Unlock()
+	if _, err := r.mappedLocked(); err != nil {
+		r.misses.Store(-pause)
+	}
+}
+
+// control runs fn with the Region's descriptor, which stays open meanwhile.
+// Anonymous memory has none and gets 0.
+func (r *Region) control(fn func(fd uintptr)) error {
+	if r.f == nil {
+		fn(0)
+		return nil
+	}
+	if err := r.conn.Control(fn); err != nil {
+		return os.ErrClosed
+	}
+	return nil
+}
+
+// stat asks the descriptor.
+func (r *Region) stat() (info sys.Info, err error) {
+	cerr := r.control(func(fd uintptr) { info, err = sys.Stat(fd) })
+	return info, firstError(cerr, err)
+}
+
+// Close revokes the memory and closes the descriptor. Calls in progress on
+// other goroutines end with [os.ErrClosed] or with what they had already
+// done; a View in progress faults, and says so. Slices handed out are no
+// longer valid: touching one faults, until its addresses are used again for
+// something else, which the library puts off as long as it can.
+//
+// Close does not flush: what was written is in the system's cache, as after
+// [os.File.Close]. An error means that the memory could not be revoked, or is
+// that of close(2); the Region is closed all the same. A second Close returns
+// [os.ErrClosed].
+func (r *Region) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Swap(true) {
+		return wrap("close", r.name, os.ErrClosed)
+	}
+	var err error
+	if m := r.m.Swap(nil); m != nil {
+		err = m.mem.retire()
+	}
+	for _, w := range r.past {
+		if mem := w.Value(); mem != nil {
+			err = firstError(err, mem.retire())
+		}
+	}
+	r.past = nil
+	if r.f != nil {
+		err = firstError(r.f.Close(), err)
+	}
+	runtime.KeepAlive(r)
+	return wrap("close", r.name, err)
+}
+
+// Name returns the name of the file as it was given to Open, or that of the
+// file given to Map.
+func (r *Region) Name() string { return r.name }
+
+// Stat describes the file, as [os.File.Stat] does. Anonymous memory has none:
+// the error wraps [errors.ErrUnsupported].
+func (r *Region) Stat() (fs.FileInfo, error) {
+	if r.f == nil {
+		return nil, wrap("stat", r.name, r.orClosed(errors.ErrUnsupported))
+	}
+	return r.f.Stat()
+}
+
+// orClosed returns os.ErrClosed if the Region is closed, else err.
+func (r *Region) orClosed(err error) error {
+	if r.closed.Load() {
+		return os.ErrClosed
+	}
+	return err
+}
+
+// Size returns the number of bytes of the Region as it last saw the file: what
+// others appended since is noticed by a read past this end. 0 after Close.
+func (r *Region) Size() int64 {
+	if r.closed.Load() {
+		return 0
+	}
+	return r.size.Load()
+}
+
+// Len is Size as an int, and the greatest int where it does not fit.
+func (r *Region) Len() int { return int(min(r.Size(), math.MaxInt)) }

@@ -1,0 +1,179 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// Flush puts what this Region wrote on stable storage: by Write and WriteAt,
+// through View, Bytes and typed memory, the size included. Once it returned
+// nil a power failure takes none of it. The name of a new file is the
+// directory's, and needs a sync of that.
+//
+// A Flush that failed stays failed until Close. The system reports a write
+// that was lost once, and calls the page clean afterwards; the Region does not
+// forget. The file must still reach as far as the highest byte stored to memory
+// since the last Flush, or handed out as writable memory; if somebody else cut
+// it below, the store may be lost, and the error wraps [io.ErrUnexpectedEOF].
+// Errors of the call alone (closed, unsupported, out of memory) are not
+// remembered. Private and anonymous memory has nothing to write to: the error
+// wraps [errors.ErrUnsupported].
+//
+//   - Linux: msync(2) with MS_SYNC, which commits data and size, or
+//     fdatasync(2) while nothing is mapped
+//   - darwin: msync(2) and F_FULLFSYNC
+//   - other Unix: msync(2) and fsync(2), as POSIX does not promise the size
+//   - Windows: FlushViewOfFile and FlushFileBuffers
+func (r *Region) Flush() error {
+	return r.flush("flush", 0, ToEnd)
+}
+
+// FlushRange is Flush for the n bytes from off on; n may be [ToEnd], and 0 does
+// nothing. It widens the range to whole pages, and the system may write more.
+func (r *Region) FlushRange(off, n int64) error {
+	return r.flush("flush", off, n)
+}
+
+// FlushAsync starts the writing of n bytes from off on and does not wait for
+// it; n may be [ToEnd], and 0 does nothing. It promises nothing: only Flush
+// tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
+// msync(2) with MS_ASYNC does nothing there.)
+func (r *Region) FlushAsync(off, n int64) error {
+	n, err := r.canFlush(off, n)
+	if err != nil || n == 0 {
+		return wrap("flush", r.name, err)
+	}
+	var b []byte
+	m := r.m.Load()
+	if m != nil {
+		b = m.around(off, n)
+	}
+	_, err = r.call(fileArgs{kind: opStart, m: m, b: b, off: r.base + off, n: n})
+	return wrap("flush", r.name, r.orClosed(err))
+}
+
+// Sync commits the whole file to stable storage, as [os.File.Sync] does, and
+// with the system's strongest means (F_FULLFSYNC on darwin). A failure stays,
+// as that of Flush does.
+func (r *Region) Sync() error {
+	if r.fixed() {
+		return wrap("sync", r.name, r.orClosed(errors.ErrUnsupported))
+	}
+	if err := r.lost(); err != nil && !r.closed.Load() {
+		return wrap("sync", r.name, err)
+	}
+	err := r.f.Sync()
+	r.remember(bare(err))
+	return err
+}
+
+// canFlush resolves and checks the range of a flush.
+func (r *Region) canFlush(off, n int64) (int64, error) {
+	if r.closed.Load() {
+		return 0, os.ErrClosed
+	}
+	if r.fixed() {
+		return 0, errors.ErrUnsupported
+	}
+	return r.span(off, n)
+}
+
+// flush is Flush and FlushRange.
+func (r *Region) flush(op string, off, n int64) error {
+	whole := off == 0 && n == ToEnd
+	n, err := r.canFlush(off, n)
+	if err == nil && (n > 0 || whole) {
+		err = r.flushStores(off, n, whole)
+	}
+	return wrap(op, r.name, err)
+}
+
+// flushStores commits a range and makes sure that the file still has it.
+func (r *Region) flushStores(off, n int64, whole bool) error {
+	if err := r.lost(); err != nil {
+		return err
+	}
+	m := r.m.Load()
+	if m == nil || r.prot&sys.Write == 0 {
+		err := r.orClosed(r.commit(m, off, n))
+		r.remember(err)
+		return err
+	}
+	// What is stored from now on is the next Flush's to answer for.
+	end, limit := m.end.Load(), off+n
+	if whole {
+		end, limit = m.end.Swap(0), math.MaxInt64
+	}
+	err := r.commit(m, off, n)
+	if err == nil {
+		err = r.uncut(m, min(end, limit), limit)
+	}
+	// A range revoked meanwhile would have been synced with success.
+	err = r.orClosed(err)
+	if err != nil {
+		m.stored(end)
+	}
+	r.remember(err)
+	return err
+}
+
+// commit makes the bytes [off, off+n) durable: by msync where they are mapped,
+// and by the descriptor where they are not.
+func (r *Region) commit(m *mapping, off, n int64) error {
+	args := fileArgs{kind: opSync}
+	if m != nil && n > 0 && off+n <= m.room {
+		args = fileArgs{kind: opMsync, m: m, b: m.around(off, n)}
+	}
+	_, err := r.call(args)
+	return err
+}
+
+// uncut returns an error if the file ends before end, up to where m was stored
+// to, or before what was handed out of the bytes below limit. It holds the
+// control lock: our own Truncate moves the ends too.
+func (r *Region) uncut(m *mapping, end, limit int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() {
+		return os.ErrClosed
+	}
+	if m.end != r.end {
+		end = min(end, r.size.Load()) // a Truncate of ours came between
+	}
+	end = max(end, min(r.rawEnd.Load(), limit))
+	n, err := r.call(fileArgs{kind: opStat})
+	if err != nil {
+		return err
+	}
+	if size := r.visible(n); size < end {
+		return fmt.Errorf("the file was cut to %d bytes, below byte %d stored to memory: %w", size, end-1, io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// failure wraps an error for an atomic.Value.
+type failure struct{ err error }
+
+// lost returns the first failure to write.
+func (r *Region) lost() error {
+	if f, ok := r.failed.Load().(failure); ok {
+		return f.err
+	}
+	return nil
+}
+
+// remember keeps err if it says that something written was lost.
+func (r *Region) remember(err error) {
+	switch {
+	case err == nil, r.closed.Load(), errors.Is(err, os.ErrClosed), errors.Is(err, errors.ErrUnsupported),
+		errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.EINTR), sys.NoMemory(err):
+		return
+	}
+	r.failed.CompareAndSwap(nil, failure{err})
+}

@@ -1,0 +1,278 @@
+// This file may use unsafe: it hands out memory as it lies.
+
+package mmap
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"unsafe"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// ToEnd, as the length of a range, means to the end of the Region.
+const ToEnd int64 = -1
+
+// span is the one place where a range is checked. It resolves [ToEnd] and
+// returns the length. A range past the known end is one error, after the
+// descriptor was asked whether the file has grown; one that no file could have
+// is another.
+func (r *Region) span(off, n int64) (int64, error) {
+	switch {
+	case off < 0, n < ToEnd, n > math.MaxInt64-off:
+		return 0, fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
+	case n == 0:
+		return 0, nil
+	}
+	size := r.size.Load()
+	if n == ToEnd && off <= size {
+		return size - off, nil
+	}
+	if n != ToEnd && off+n <= size {
+		return n, nil
+	}
+	if !r.fixed() && !r.stream {
+		r.noticed()
+		size = r.size.Load()
+	}
+	if n == ToEnd {
+		n = max(size-off, 0)
+	}
+	if off > size || off+n > size {
+		return 0, fmt.Errorf("no range of %d bytes at %d in %d: %w", n, off, size, io.ErrUnexpectedEOF)
+	}
+	return n, nil
+}
+
+// viewPopulated is the length up to which a View's bytes are brought in before
+// the callback runs: a fault in Go code stops a processor, a system call does
+// not.
+const viewPopulated = 1 << 20
+
+// View calls fn with the n bytes from off on as they lie in memory, without a
+// copy; n may be [ToEnd]. A fault in this Region during fn, in any function it
+// calls on this goroutine, ends fn and makes View return a [*FaultError]. Any
+// other panic, and [runtime.Goexit], passes as it is, and fn's own error is
+// returned as it is.
+//
+// b is valid until fn returns. Stores to it are writes to the file, and
+// faults where the memory does not allow writing. An empty range calls fn with
+// an empty slice. A range past the end is an error wrapping
+// [io.ErrUnexpectedEOF]. A Region that is served by its descriptor alone (see
+// [OpenFile]) has no bytes to show: the error says why.
+//
+// The guard does not reach: other goroutines, cgo, sending a mapped array to a
+// channel, storing under a mapped string in a map, println of a mapped string,
+// and a fn that recovers by itself (as fmt does around String methods). A
+// fault there is a crash, or is hidden. Locks that fn holds without defer stay
+// held.
+//
+// Views may be nested, of this and of other Regions, and may run beside every
+// other method. A View of up to 1 MiB is brought into memory before fn runs.
+func (r *Region) View(off, n int64, fn func(b []byte) error) error {
+	m, n, err := r.shown(off, n)
+	if err != nil {
+		return wrap("view", r.name, err)
+	}
+	if n == 0 {
+		return fn([]byte{})
+	}
+	b := m.bytes(off, n)
+	r.settle(m, off, n)
+	if n <= viewPopulated && !r.fixed() {
+		_ = sys.Populate(m.around(off, n), false)
+	}
+	if r.prot&sys.Write != 0 {
+		m.stored(off + n) // a Flush inside fn counts on it
+		defer m.stored(off + n)
+	}
+	err = r.watch(m, b, fn)
+	r.settle(m, off, n)
+	return err
+}
+
+// shown returns the mapping that holds the n bytes from off on, and n resolved.
+func (r *Region) shown(off, n int64) (*mapping, int64, error) {
+	if r.closed.Load() {
+		return nil, 0, os.ErrClosed
+	}
+	n, err := r.span(off, n)
+	if err != nil || n == 0 {
+		return nil, 0, err
+	}
+	m, err := r.mapped()
+	if err != nil {
+		return nil, 0, err
+	}
+	if off+n > m.room {
+		return nil, 0, fmt.Errorf("not mapped so far: %w", r.reasonUnmapped())
+	}
+	return m, n, nil
+}
+
+// reasonUnmapped says why the last attempt to map failed.
+func (r *Region) reasonUnmapped() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return firstError(r.why, sys.Fault)
+}
+
+// settle makes memory and descriptor show the same bytes on systems where they
+// do not by themselves (OpenBSD): it writes out and forgets what memory has.
+func (r *Region) settle(m *mapping, off, n int64) {
+	if !sys.Coherent && !r.fixed() {
+		_, _ = r.call(fileArgs{kind: opMsync, m: m, b: m.around(off, n)})
+	}
+}
+
+// watch calls fn with b and turns a fault in this Region into an error.
+func (r *Region) watch(m *mapping, b []byte, fn func(b []byte) error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	done := false
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if done {
+			return
+		}
+		v := recover()
+		if v == nil {
+			return // runtime.Goexit
+		}
+		off, ours := r.locate(m, v)
+		runtime.KeepAlive(m)
+		if !ours {
+			panic(v)
+		}
+		err = &FaultError{Op: "view", Path: r.name, Off: off, Err: r.reason(off, 0)}
+	}()
+	err = fn(b)
+	done = true
+	runtime.KeepAlive(m)
+	return err
+}
+
+// locate returns the offset in the Region of a fault, if it was in one of its
+// mappings: m, the current one, or an earlier one.
+func (r *Region) locate(m *mapping, v any) (off int64, ours bool) {
+	addr, ok := faultAddr(v)
+	if !ok {
+		return 0, false
+	}
+	if off, ok := m.mem.offset(addr); ok {
+		return max(off-m.lead, 0), true
+	}
+	if now := r.m.Load(); now != nil {
+		if off, ok := now.mem.offset(addr); ok {
+			return max(off-now.lead, 0), true
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.past {
+		if mem := w.Value(); mem != nil {
+			if off, ok := mem.offset(addr); ok {
+				return max(off-m.lead, 0), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// offset returns which of the memory's bytes has the address.
+func (m *memory) offset(addr uintptr) (off int64, ok bool) {
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(m.b)))
+	return int64(addr - base), addr >= base && addr-base < uintptr(len(m.b))
+}
+
+// reason finds out why touching byte off faulted: by asking the descriptor,
+// and then the memory inside a system call. Access is Read or Write where it
+// is known what the touch was.
+func (r *Region) reason(off int64, access sys.Prot) error {
+	switch {
+	case r.closed.Load():
+		return os.ErrClosed
+	case r.prot&sys.Read == 0, access&^r.prot != 0:
+		return syscall.EACCES
+	case r.f != nil:
+		if err := r.reasonInFile(off); err != nil {
+			return err
+		}
+	}
+	if r.prot&sys.Write == 0 {
+		return syscall.EACCES // it can be read, so it was a store
+	}
+	return r.reasonForStore(off)
+}
+
+// reasonInFile says what is wrong with reading byte off of the file.
+func (r *Region) reasonInFile(off int64) error {
+	size, err := r.call(fileArgs{kind: opStat})
+	if err != nil {
+		return err
+	}
+	if off >= r.visible(size) {
+		return io.ErrUnexpectedEOF
+	}
+	buf := bytesPool.Get().(*buffer)
+	defer bytesPool.Put(buf)
+	_, err = r.f.ReadAt(buf[:1], r.base+off)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return bare(err)
+}
+
+// reasonForStore says what is wrong with storing to byte off. The system only
+// tells that it cannot be done; the file system, whether it is full.
+func (r *Region) reasonForStore(off int64) error {
+	m := r.m.Load()
+	if m == nil || off >= m.room {
+		return sys.Fault
+	}
+	err := sys.Populate(m.around(off, 1), true)
+	runtime.KeepAlive(m)
+	if err == nil || r.fixed() {
+		return r.orClosed(sys.Fault)
+	}
+	full := false
+	if cerr := r.control(func(fd uintptr) { full = sys.Full(fd) }); cerr == nil && full {
+		return sys.NoSpace
+	}
+	return r.orClosed(sys.Fault)
+}
+
+// Bytes returns the Region's bytes as they lie in memory, as many as
+// [Region.Size] tells; their capacity is their length. It returns nil for a
+// Region that is empty, closed, or served by its descriptor alone.
+//
+// The slice is valid until Close, and keeps nothing alive: neither the Region
+// nor the file. Later growth leaves it valid, and as long as it was. A fault
+// in it outside [Region.View] (a truncated file, failing storage, a use after
+// Close) is a crash, as with any memory. Where the file is not writable, so is
+// the slice: a store is a fault.
+func (r *Region) Bytes() []byte {
+	m, n, err := r.shown(0, ToEnd)
+	if err != nil || n == 0 {
+		return nil
+	}
+	return r.handOut(m, 0, n)
+}
+
+// handOut returns bytes that the caller keeps until Close.
+func (r *Region) handOut(m *mapping, off, n int64) []byte {
+	m.mem.handOut()
+	if end := off + n; r.prot&sys.Write != 0 && end > r.rawEnd.Load() {
+		r.mu.Lock()
+		r.rawEnd.Store(max(end, r.rawEnd.Load()))
+		r.mu.Unlock()
+	}
+	if r.closed.Load() {
+		return nil
+	}
+	return m.bytes(off, n)
+}

@@ -1,0 +1,316 @@
+package mmap
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// WriteAt writes len(p) bytes at offset off, in bytes, as [os.File.WriteAt]
+// does: past the end it extends the file, and with O_APPEND it is an error. A
+// write inside the file never waits for another call. In a window or private
+// memory a write past the end stores what fits and returns [io.ErrShortWrite].
+//
+// The bytes are in the system's cache when it returns, as after a write by the
+// descriptor: [Region.Flush] makes them durable.
+func (r *Region) WriteAt(p []byte, off int64) (int, error) {
+	m := r.m.Load()
+	if m == nil {
+		return r.writeSlow(p, off)
+	}
+	limit, end := m.open.Load(), off+int64(len(p))
+	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > piece {
+		return r.writeSlow(p, off)
+	}
+	old := debug.SetPanicOnFault(true)
+	ok := guarded(m.addr(off), start(p), len(p))
+	debug.SetPanicOnFault(old)
+	if !ok {
+		return r.writeSlow(p, off)
+	}
+	if end > m.end.Load() {
+		m.stored(end)
+	}
+	runtime.KeepAlive(m)
+	return len(p), nil
+}
+
+// writeSlow is WriteAt for all that memory did not take at once.
+func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
+	switch {
+	case r.fixed():
+		return r.writeFixed(p, off)
+	case off < 0 || len(p) == 0 || r.appends || r.closed.Load():
+		return r.f.WriteAt(p, off)
+	case r.canSave && !r.writable():
+		return 0, wrap("write", r.name, syscall.EACCES)
+	}
+	if m := r.m.Load(); m != nil && len(p) > piece && off <= m.open.Load() && int64(len(p)) <= m.open.Load()-off {
+		n = m.store(p, off, piece)
+		m.stored(off + int64(n))
+		if n == len(p) {
+			return n, nil
+		}
+	}
+	more, err := r.writeFile(p[n:], off+int64(n))
+	return n + more, err
+}
+
+// writeFile writes to the descriptor, and no further than the window.
+func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
+	fits := p
+	if r.window > 0 {
+		if off >= r.window {
+			return 0, io.ErrShortWrite
+		}
+		fits = p[:min(int64(len(p)), r.window-off)]
+	}
+	if r.base+off < 0 {
+		return 0, wrap("write", r.name, syscall.EFBIG)
+	}
+	if off+int64(len(fits)) > r.size.Load() && !r.stream {
+		n, err = r.extend(fits, off)
+	} else {
+		n, err = r.f.WriteAt(fits, r.base+off)
+		if off+int64(n) > r.size.Load() && !r.stream {
+			r.noticed() // a Truncate came between
+		} else if err == nil {
+			r.missed(n)
+		}
+	}
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// extend writes past the end, under the lock that a change of size holds.
+func (r *Region) extend(p []byte, off int64) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clearTail()
+	n, err := r.f.WriteAt(p, r.base+off)
+	if end := off + int64(n); n > 0 && end > r.size.Load() {
+		r.publish(end)
+	}
+	return n, err
+}
+
+// clearTail makes the bytes past the end of the file zero, up to the end of
+// its last page: a slice or a writer that outlived a shrinking may have stored
+// there, and tmpfs shows such bytes when the file grows again. mu is held.
+func (r *Region) clearTail() {
+	m, size := r.m.Load(), r.size.Load()
+	if !r.shrunk || m == nil || r.prot&sys.Write == 0 || r.prot&sys.Read == 0 {
+		return
+	}
+	end := min(alignUp(m.lead+size)-m.lead, m.room)
+	m.clear(size, end)
+}
+
+// writeFixed is writeSlow for private and anonymous memory.
+func (r *Region) writeFixed(p []byte, off int64) (int, error) {
+	m := r.m.Load()
+	size := r.size.Load()
+	switch {
+	case r.closed.Load():
+		return 0, wrap("write", r.name, os.ErrClosed)
+	case off < 0:
+		return 0, &fs.PathError{Op: "writeat", Path: r.name, Err: errNegative}
+	case len(p) == 0:
+		return 0, nil
+	case !r.writable():
+		return 0, wrap("write", r.name, syscall.EACCES)
+	case off >= size:
+		return 0, io.ErrShortWrite
+	}
+	want := p[:min(int64(len(p)), size-off)]
+	n := m.storePages(want, off)
+	switch {
+	case n < len(want):
+		err := r.reason(off+int64(n), sys.Write)
+		if err == io.ErrUnexpectedEOF {
+			err = io.ErrShortWrite // the file, and with it the memory, ends here now
+		}
+		return n, wrap("write", r.name, err)
+	case n < len(p):
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+// storePages is store in pieces that end where pages end.
+func (m *mapping) storePages(p []byte, off int64) int {
+	first := int(min(pageSize-(m.lead+off)&(pageSize-1), int64(len(p))))
+	n := m.store(p[:first], off, first)
+	if n == first {
+		n += m.store(p[first:], off+int64(first), int(pageSize))
+	}
+	return n
+}
+
+// Write writes len(p) bytes at the cursor and moves it, as [os.File.Write]
+// does: past the end it extends the file, and with O_APPEND it writes at the
+// end of the file wherever the cursor is.
+func (r *Region) Write(p []byte) (int, error) {
+	if len(p) == 0 && !r.fixed() {
+		return r.f.Write(p)
+	}
+	r.cursor.Lock()
+	if r.cursor.inFile {
+		r.cursor.Unlock()
+		return r.writeCursor(p)
+	}
+	n, err := r.WriteAt(p, r.cursor.off)
+	r.cursor.off += int64(n)
+	r.cursor.Unlock()
+	return n, err
+}
+
+// writeCursor is Write when the cursor is the descriptor's.
+func (r *Region) writeCursor(p []byte) (int, error) {
+	if r.stream {
+		return r.f.Write(p)
+	}
+	if r.appends && !r.alone {
+		return 0, wrap("write", r.name, errors.ErrUnsupported)
+	}
+	if r.canSave && !r.writable() {
+		return 0, wrap("write", r.name, syscall.EACCES)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clearTail()
+	n, err := r.f.Write(p)
+	if r.closed.Load() {
+		return n, err
+	}
+	if r.appends {
+		r.publish(r.size.Load() + int64(n)) // at least
+	} else {
+		_ = r.refresh()
+	}
+	return n, err
+}
+
+// WriteByte writes one byte at the cursor and moves it.
+func (r *Region) WriteByte(c byte) error {
+	buf := bytesPool.Get().(*buffer)
+	defer bytesPool.Put(buf)
+	buf[0] = c
+	_, err := r.Write(buf[:1])
+	return err
+}
+
+// WriteString is Write of the bytes of s.
+func (r *Region) WriteString(s string) (int, error) {
+	return r.Write(stringBytes(s))
+}
+
+// ReadFrom writes what src gives until it ends, from the cursor on, and moves
+// the cursor, as [os.File.ReadFrom] does. From a regular file the kernel
+// copies, where it can; what others read goes through a buffer, because an
+// [io.Reader] may use all of a slice as scratch.
+func (r *Region) ReadFrom(src io.Reader) (int64, error) {
+	if r.handsOver() && !r.appends && fromFile(src) {
+		return r.takeOver(src)
+	}
+	buf := bytesPool.Get().(*buffer)
+	defer bytesPool.Put(buf)
+	return io.CopyBuffer(writerOnly{r}, src, buf[:])
+}
+
+// writerOnly shows nothing but Write.
+type writerOnly struct{ r *Region }
+
+func (w writerOnly) Write(p []byte) (int, error) { return w.r.Write(p) }
+
+// fromFile reports whether src is a regular file, or the beginning of one, as
+// io.Copy and io.CopyN pass it on. The descriptor's ReadFrom takes nothing in
+// place from anything that only looks like one.
+func fromFile(src io.Reader) bool {
+	if part, ok := src.(*io.LimitedReader); ok {
+		src = part.R
+	}
+	f, ok := src.(interface {
+		fs.File
+		io.Seeker
+		Fd() uintptr
+	})
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// takeOver lets the kernel copy from descriptor to descriptor. The size is
+// asked for afterwards, so the control lock need not be held meanwhile.
+func (r *Region) takeOver(src io.Reader) (int64, error) {
+	r.cursor.Lock()
+	defer r.cursor.Unlock()
+	if !r.cursor.inFile {
+		if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
+			return 0, err
+		}
+	}
+	r.mu.Lock()
+	r.clearTail()
+	r.mu.Unlock()
+	n, err := r.f.ReadFrom(src)
+	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {
+		r.cursor.off = at
+	}
+	r.noticed()
+	return n, err
+}
+
+// Truncate changes the size of the file to size bytes, as [os.File.Truncate]
+// does; the cursor stays. Bytes past size are gone, and are zero when the file
+// grows again. With Options.Offset, size counts from the Region's first byte.
+// Private and anonymous memory and windows have a fixed size: the error wraps
+// [errors.ErrUnsupported].
+//
+// On Windows a file cannot be cut while slices of its memory are out: the
+// error is the system's (ERROR_USER_MAPPED_FILE).
+func (r *Region) Truncate(size int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed.Load():
+		return wrap("truncate", r.name, os.ErrClosed)
+	case r.fixed() || r.window > 0:
+		return wrap("truncate", r.name, errors.ErrUnsupported)
+	case size < 0 || r.base+size < 0:
+		return wrap("truncate", r.name, syscall.EINVAL)
+	case r.stream || !r.canSave:
+		return r.f.Truncate(r.base + size)
+	}
+	if size < r.size.Load() {
+		// Nobody may write past the new end any more before it is there,
+		// and who did by the descriptor sees that it was cut.
+		r.cutTo(size)
+		r.letGo()
+	} else {
+		r.clearTail()
+	}
+	err := r.f.Truncate(r.base + size)
+	return firstError(err, wrap("truncate", r.name, r.refresh()))
+}
+
+// letGo takes the mapping away where a file keeps the size of its mappings,
+// unless its bytes were handed out: then the system refuses, and says so.
+func (r *Region) letGo() {
+	m := r.m.Load()
+	if !sys.HoldsSize || m == nil || m.mem.raw.Load() {
+		return
+	}
+	r.m.Store(nil)
+	_ = m.mem.retire()
+}
