@@ -47,10 +47,11 @@ type memory struct {
 }
 
 // block is what outlives a memory until its addresses are given back. Retired
-// is guarded by ledger.mu.
+// and cuts are guarded by ledger.mu.
 type block struct {
 	b       []byte
 	retired bool // revoked
+	cuts    int  // maps it takes beyond one
 
 	// raw: its bytes were handed out, so nothing proves that nobody holds
 	// them. Set under ledger.mu.
@@ -134,8 +135,21 @@ func (b *block) giveBack() {
 		ledger.deadBytes -= uint64(len(b.b))
 	}
 	if err == nil { // a sealed range (mseal) stays, and stays counted
-		ledger.held--
+		ledger.held -= 1 + b.cuts
 	}
+}
+
+// split counts cuts maps beyond one for the memory, unless those are too many.
+func (b *block) split(cuts int) bool {
+	ledger.mu.Lock()
+	defer ledger.mu.Unlock()
+	more := cuts - b.cuts
+	if b.retired || more > 0 && ledger.held+more > mapLimit() {
+		return false
+	}
+	ledger.held += more
+	b.cuts = cuts
+	return true
 }
 
 // handOut notes that the memory's bytes are known outside the library. From
@@ -168,6 +182,10 @@ func (m *memory) retire() error {
 		return err
 	}
 	m.retired = true
+	if err == nil {
+		ledger.held -= m.cuts // it is one map now
+		m.cuts = 0
+	}
 	if m.raw.Load() {
 		delete(ledger.raw, m)
 		bury(m)

@@ -61,8 +61,12 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 	if off < 0 || len(p) == 0 {
 		return r.f.ReadAt(p, off)
 	}
-	if !r.readable() && !r.closed.Load() {
-		return 0, wrap("read", r.name, syscall.EACCES)
+	if may := r.allowed(off, int64(len(p)), sys.Read); may < int64(len(p)) {
+		n, err := 0, error(nil)
+		if may > 0 {
+			n, err = r.readSlow(p[:may], off)
+		}
+		return n, firstError(err, wrap("read", r.name, syscall.EACCES))
 	}
 	n, err := r.readFile(p, off)
 	size, end := r.size.Load(), off+int64(n)
@@ -119,8 +123,6 @@ func (r *Region) readFixed(p []byte, off int64) (int, error) {
 		return 0, nil
 	case off >= size:
 		return 0, io.EOF
-	case !r.readable():
-		return 0, wrap("read", r.name, syscall.EACCES)
 	}
 	want := p[:min(int64(len(p)), size-off)]
 	n := m.loadPages(want, off)
@@ -172,7 +174,18 @@ func (r *Region) Read(p []byte) (int, error) {
 
 // readCursor is Read when the cursor is the descriptor's.
 func (r *Region) readCursor(p []byte) (int, error) {
-	return r.f.Read(p)
+	if r.stream || r.unrestricted() {
+		return r.f.Read(p)
+	}
+	at, err := r.f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, wrap("read", r.name, bare(err))
+	}
+	may := r.allowed(at, int64(len(p)), sys.Read)
+	if may == 0 {
+		return 0, wrap("read", r.name, syscall.EACCES)
+	}
+	return r.f.Read(p[:may])
 }
 
 // ReadByte reads the byte at the cursor. At the end it returns [io.EOF].
@@ -327,10 +340,11 @@ var bytesPool = sync.Pool{New: func() any { return new(buffer) }}
 // who hand it straight to the kernel: files, TCP and Unix connections.
 // Regular files are given the descriptor, everyone else copies.
 func (r *Region) WriteTo(w io.Writer) (int64, error) {
-	if inFile, err := r.whereCursor(); inFile || err != nil {
-		if err != nil {
-			return 0, wrap("read", r.name, err)
-		}
+	inFile, err := r.whereCursor()
+	if err != nil {
+		return 0, wrap("read", r.name, err)
+	}
+	if inFile && (r.stream || r.unrestricted()) {
 		return r.f.WriteTo(w)
 	}
 	switch f, ok := w.(*os.File); {
@@ -389,7 +403,7 @@ func socket(w io.Writer) bool {
 // handsOver reports whether the descriptor stands for the Region's bytes and
 // its offset is ours to move.
 func (r *Region) handsOver() bool {
-	return sys.Coherent && r.alone && !r.fixed() && r.window == 0 && r.base == 0 && r.readable()
+	return sys.Coherent && r.alone && !r.fixed() && r.window == 0 && r.base == 0 && r.unrestricted()
 }
 
 // handOver lets the kernel copy from descriptor to descriptor.
@@ -479,7 +493,7 @@ func (r *Region) skip(n int64) {
 // duplicate.
 func (r *Region) SyscallConn() (syscall.RawConn, error) {
 	err := r.orClosed(nil)
-	if err == nil && (r.fixed() || r.window > 0 || r.base > 0 || !r.alone && !r.stream || !r.readable() || !r.writable()) {
+	if err == nil && (r.fixed() || r.window > 0 || r.base > 0 || !r.alone && !r.stream || !r.unrestricted()) {
 		err = errors.ErrUnsupported
 	}
 	if err != nil {

@@ -61,6 +61,8 @@ type Region struct {
 	rawEnd atomic.Int64 // up to where writable bytes were handed out; set under mu
 	failed atomic.Value // of failure: the first lost write, never forgotten
 	cursor cursor       // of Read, Write and Seek
+	sealed atomic.Bool  // SealWrite: no mapping is writable any more; set under mu
+	layout layoutCell   // what the caller made of the memory; set under mu
 
 	// mu is the control lock: opening and closing of mappings, changes of
 	// the size by this Region, and every system call that changes what the
@@ -144,6 +146,12 @@ type Options struct {
 
 	// MapSync asks for MAP_SYNC, which only persistent memory has.
 	MapSync bool
+
+	// Share gives memory made by [Anonymous] a descriptor (memfd_create(2)
+	// on Linux, an unlinked file elsewhere), so that it can be handed to
+	// another process ([Region.File]), grows, and can be sealed
+	// ([Region.Seal]). A guarantee. It means nothing for a file.
+	Share bool
 }
 
 // Open opens the named file for reading, as [os.Open] does, and maps it when
@@ -209,8 +217,9 @@ func Map(f *os.File, opts *Options) (*Region, error) {
 }
 
 // Anonymous makes a Region of size zeroed bytes that belong to no file. Its
-// size is fixed: writes past the end are [io.ErrShortWrite]. Offset, Length,
-// Private and MapSync have no meaning for it and must be zero.
+// size is fixed: writes past the end are [io.ErrShortWrite]; with Options.Share
+// it is that of a file, and grows. Offset, Length, Private and MapSync have no
+// meaning for it and must be zero.
 func Anonymous(size int64, opts *Options) (*Region, error) {
 	const name = "anonymous"
 	o := opts.value()
@@ -226,6 +235,9 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 	}
 	if err != nil {
 		return nil, wrap("map", name, err)
+	}
+	if o.Share {
+		return anonymousFile(name, size, o)
 	}
 	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write, end: new(atomic.Int64)}
 	r.apply(o)
@@ -391,12 +403,43 @@ func (r *Region) visible(size int64) int64 {
 	return n
 }
 
+// rights returns what the memory allows, as far as Protect changed nothing.
+func (r *Region) rights() sys.Prot {
+	if r.sealed.Load() {
+		return r.prot &^ sys.Write
+	}
+	return r.prot
+}
+
 // fixed reports that the Region's length follows no file.
 func (r *Region) fixed() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
 
-// readable and writable report what the descriptor must not get round.
-func (r *Region) readable() bool { return !r.chosen || r.prot&sys.Read != 0 }
-func (r *Region) writable() bool { return !r.chosen || r.prot&sys.Write != 0 }
+// allowed returns how many of the n bytes from off on may be accessed in this
+// way, from the first byte on, as far as the caller decided that: by
+// Options.Prot or by Protect. The descriptor is no way round either.
+func (r *Region) allowed(off, n int64, access sys.Prot) int64 {
+	var denied sys.Prot
+	if r.chosen {
+		denied = access &^ r.prot
+	}
+	l := r.layout.get()
+	if l == nil && denied != 0 {
+		return 0
+	}
+	lead := r.base & (granularity - 1)
+	at, found := l.find(lead+off, lead+off+n, func(a attr) bool {
+		return (denied|a.denied&access)&^a.granted != 0
+	})
+	if found {
+		return at - lead - off
+	}
+	return n
+}
+
+// unrestricted reports whether the caller left all bytes accessible.
+func (r *Region) unrestricted() bool {
+	return !r.chosen && r.allowed(0, math.MaxInt64-granularity, sys.Read|sys.Write) == math.MaxInt64-granularity
+}
 
 var (
 	errEmpty    = fmt.Errorf("no bytes to map: %w", io.ErrUnexpectedEOF)
@@ -452,7 +495,7 @@ func (r *Region) remap(hint uintptr) (*mapping, error) {
 // that growth needs no new one: as much as the file has, and at least 1 MiB.
 // Addresses cost nothing where there are 2^47 of them.
 func (r *Region) slack(size int64) int64 {
-	grows := r.canSave && r.prot&sys.Write != 0 || len(r.past) > 0 || r.m.Load() != nil
+	grows := r.canSave && r.rights()&sys.Write != 0 || len(r.past) > 0 || r.m.Load() != nil
 	if !sys.PastEnd || r.window > 0 || r.fixed() || math.MaxInt == math.MaxInt32 || !grows {
 		return 0
 	}
@@ -470,10 +513,18 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	}
 	var mem *memory
 	cerr := r.control(func(fd uintptr) {
-		mem, err = newMemory(fd, span.Off, int(span.Len), r.prot, r.flags, hint)
+		mem, err = newMemory(fd, span.Off, int(span.Len), r.rights(), r.flags, hint)
 	})
 	if err = firstError(cerr, err); err != nil {
 		return nil, err
+	}
+	if l := r.layout.get(); l != nil {
+		if !mem.split(l.cuts()) {
+			return nil, errMaps
+		}
+		if err := l.apply(mem.b, r.rights(), alignUp(lead+size)); err != nil {
+			return nil, err
+		}
 	}
 	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
 	if sys.PastEnd && r.window == 0 && !r.fixed() {
@@ -516,10 +567,10 @@ func (r *Region) setLimits(m *mapping, size int64) {
 	if !sys.Coherent && !r.fixed() {
 		n = 0 // memory and descriptor may differ: see View
 	}
-	if r.prot&sys.Read != 0 {
+	if r.rights()&sys.Read != 0 {
 		m.limit.Store(n)
 	}
-	if r.prot&sys.Write != 0 && !r.through && !r.appends {
+	if r.rights()&sys.Write != 0 && !r.through && !r.appends {
 		m.open.Store(n)
 	}
 }

@@ -100,7 +100,7 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 		return err
 	}
 	m := r.m.Load()
-	if m == nil || r.prot&sys.Write == 0 {
+	if m == nil || r.rights()&sys.Write == 0 {
 		err := r.orClosed(r.commit(m, off, n))
 		r.remember(err)
 		return err

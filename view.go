@@ -7,8 +7,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -87,7 +89,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	if n <= viewPopulated && !r.fixed() {
 		_ = sys.Populate(m.around(off, n), false)
 	}
-	if r.prot&sys.Write != 0 {
+	if r.rights()&sys.Write != 0 {
 		m.stored(off + n) // a Flush inside fn counts on it
 		defer m.stored(off + n)
 	}
@@ -196,14 +198,14 @@ func (r *Region) reason(off int64, access sys.Prot) error {
 	switch {
 	case r.closed.Load():
 		return os.ErrClosed
-	case r.prot&sys.Read == 0, access&^r.prot != 0:
+	case r.rights()&sys.Read == 0, access&^r.rights() != 0, r.allowed(off, 1, sys.Read|access) == 0:
 		return syscall.EACCES
 	case r.f != nil:
 		if err := r.reasonInFile(off); err != nil {
 			return err
 		}
 	}
-	if r.prot&sys.Write == 0 {
+	if r.rights()&sys.Write == 0 || r.allowed(off, 1, sys.Write) == 0 {
 		return syscall.EACCES // it can be read, so it was a store
 	}
 	return r.reasonForStore(off)
@@ -266,7 +268,7 @@ func (r *Region) Bytes() []byte {
 // handOut returns bytes that the caller keeps until Close.
 func (r *Region) handOut(m *mapping, off, n int64) []byte {
 	m.mem.handOut()
-	if end := off + n; r.prot&sys.Write != 0 && end > r.rawEnd.Load() {
+	if end := off + n; r.rights()&sys.Write != 0 && end > r.rawEnd.Load() {
 		r.mu.Lock()
 		r.rawEnd.Store(max(end, r.rawEnd.Load()))
 		r.mu.Unlock()
@@ -275,4 +277,84 @@ func (r *Region) handOut(m *mapping, off, n int64) []byte {
 		return nil
 	}
 	return m.bytes(off, n)
+}
+
+// Slice returns n values of type T that lie in the Region from byte off on,
+// as they lie in memory; package sync/atomic works on them, also between
+// processes that map the same file. T must hold no pointers of any kind and
+// must not be empty, off must be aligned for T, and all bytes must be in the
+// Region; otherwise the error wraps EINVAL, or [io.ErrUnexpectedEOF] past the
+// end. n of 0 is an empty slice.
+//
+// The slice is valid until Close; its risks are those of [Region.Bytes]. The
+// bytes have the processor's order and the compiler's layout.
+func Slice[T any](r *Region, off int64, n int) ([]T, error) {
+	p, err := typed(r, off, int64(n), reflect.TypeFor[T]())
+	if err != nil {
+		return nil, wrap("slice", r.name, err)
+	}
+	if n == 0 {
+		return []T{}, nil
+	}
+	return unsafe.Slice((*T)(p), n), nil
+}
+
+// Pointer returns the value of type T at byte off, as it lies in memory. What
+// is said of [Slice] holds for it.
+func Pointer[T any](r *Region, off int64) (*T, error) {
+	p, err := typed(r, off, 1, reflect.TypeFor[T]())
+	if err != nil {
+		return nil, wrap("pointer", r.name, err)
+	}
+	return (*T)(p), nil
+}
+
+// typed checks that n values of type t may lie at off, and returns where. The
+// bytes count as handed out.
+func typed(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
+	size := int64(t.Size())
+	switch {
+	case size == 0:
+		return nil, fmt.Errorf("%v has no bytes: %w", t, syscall.EINVAL)
+	case !plain(t):
+		return nil, fmt.Errorf("%v holds pointers, which the collector cannot see in mapped memory: %w", t, syscall.EINVAL)
+	case n < 0 || off < 0 || n > math.MaxInt64/size:
+		return nil, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
+	}
+	m, bytes, err := r.shown(off, n*size)
+	if err != nil || bytes == 0 {
+		return nil, err
+	}
+	p := m.addr(off)
+	if uintptr(p)%uintptr(t.Align()) != 0 {
+		return nil, fmt.Errorf("byte %d is not aligned for %v: %w", off, t, syscall.EINVAL)
+	}
+	if r.handOut(m, off, bytes) == nil {
+		return nil, os.ErrClosed
+	}
+	return p, nil
+}
+
+// plainTypes remembers what plain found: it is asked once a type.
+var plainTypes sync.Map // of reflect.Type to bool
+
+// plain reports whether values of type t hold no pointers.
+func plain(t reflect.Type) bool {
+	if known, ok := plainTypes.Load(t); ok {
+		return known.(bool)
+	}
+	is := false
+	switch t.Kind() {
+	case reflect.Array:
+		is = t.Len() == 0 || plain(t.Elem())
+	case reflect.Struct:
+		is = true
+		for i := range t.NumField() {
+			is = is && plain(t.Field(i).Type)
+		}
+	default:
+		is = t.Kind() >= reflect.Bool && t.Kind() <= reflect.Complex128
+	}
+	plainTypes.Store(t, is)
+	return is
 }

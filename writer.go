@@ -48,8 +48,14 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 		return r.writeFixed(p, off)
 	case off < 0 || len(p) == 0 || r.appends || r.closed.Load():
 		return r.f.WriteAt(p, off)
-	case r.canSave && !r.writable():
-		return 0, wrap("write", r.name, syscall.EACCES)
+	case !r.canSave:
+		return r.f.WriteAt(p, off) // EBADF
+	}
+	if may := r.allowed(off, int64(len(p)), sys.Write); may < int64(len(p)) {
+		if may > 0 {
+			n, err = r.writeSlow(p[:may], off)
+		}
+		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
 	if m := r.m.Load(); m != nil && len(p) > piece && off <= m.open.Load() && int64(len(p)) <= m.open.Load()-off {
 		n = m.store(p, off, piece)
@@ -107,7 +113,7 @@ func (r *Region) extend(p []byte, off int64) (int, error) {
 // there, and tmpfs shows such bytes when the file grows again. mu is held.
 func (r *Region) clearTail() {
 	m, size := r.m.Load(), r.size.Load()
-	if !r.shrunk || m == nil || r.prot&sys.Write == 0 || r.prot&sys.Read == 0 {
+	if !r.shrunk || m == nil || r.rights()&sys.Write == 0 || r.rights()&sys.Read == 0 {
 		return
 	}
 	end := min(alignUp(m.lead+size)-m.lead, m.room)
@@ -125,8 +131,6 @@ func (r *Region) writeFixed(p []byte, off int64) (int, error) {
 		return 0, &fs.PathError{Op: "writeat", Path: r.name, Err: errNegative}
 	case len(p) == 0:
 		return 0, nil
-	case !r.writable():
-		return 0, wrap("write", r.name, syscall.EACCES)
 	case off >= size:
 		return 0, io.ErrShortWrite
 	}
@@ -181,11 +185,11 @@ func (r *Region) writeCursor(p []byte) (int, error) {
 	if r.appends && !r.alone {
 		return 0, wrap("write", r.name, errors.ErrUnsupported)
 	}
-	if r.canSave && !r.writable() {
-		return 0, wrap("write", r.name, syscall.EACCES)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.mayWriteCursor(len(p)); err != nil {
+		return 0, wrap("write", r.name, err)
+	}
 	r.clearTail()
 	n, err := r.f.Write(p)
 	if r.closed.Load() {
@@ -197,6 +201,22 @@ func (r *Region) writeCursor(p []byte) (int, error) {
 		_ = r.refresh()
 	}
 	return n, err
+}
+
+// mayWriteCursor refuses n bytes at the descriptor's cursor if the caller
+// protected the place.
+func (r *Region) mayWriteCursor(n int) error {
+	if !r.canSave || r.unrestricted() {
+		return nil
+	}
+	at, err := r.size.Load(), error(nil)
+	if !r.appends {
+		at, err = r.f.Seek(0, io.SeekCurrent)
+	}
+	if err == nil && r.allowed(at, int64(n), sys.Write) < int64(n) {
+		err = syscall.EACCES
+	}
+	return bare(err)
 }
 
 // WriteByte writes one byte at the cursor and moves it.

@@ -133,3 +133,5 @@ const (
 //	func Release(b []byte) error // as Revoke, for a part of a mapping
 //	func Memory(name string, size int64) (*os.File, error) // a file of memory, without a name in any directory, readable and writable
 //	func Seal(fd uintptr, s Seals) error
+//	func Telling(fd uintptr) error // an error if Resident would not tell this process the truth about the file
+//	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit

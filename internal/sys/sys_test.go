@@ -287,6 +287,49 @@ func TestRevokeKeepsStores(t *testing.T) {
 	}
 }
 
+// TestRevokeInOneStep reads a mapping while it is revoked and others are made:
+// no reader may ever see anything but its own file.
+func TestRevokeInOneStep(t *testing.T) {
+	n := 2 * Granularity()
+	f, text := scratch(t, n, os.O_RDONLY)
+	other, _ := scratch(t, n, os.O_RDWR)
+	if _, err := other.WriteAt(make([]byte, n), 0); err != nil {
+		t.Fatal(err)
+	}
+	mapped(t, other, 0, n, Read, 0) // or skips
+	for range 50 {
+		b, err := Map(f.Fd(), 0, n, Read, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		started, done := make(chan bool), make(chan bool)
+		go func() {
+			defer close(done)
+			for i := 0; loads(t, b, i); i = (i + 4099) % n {
+				if sink != text[i] {
+					t.Errorf("byte %d is %d, want %d", i, sink, text[i])
+				}
+				if started != nil {
+					close(started)
+					started = nil
+				}
+			}
+		}()
+		<-started
+		if err := Revoke(b); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Map(other.Fd(), 0, n, Read, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if err := errors.Join(Unmap(again), Unmap(b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRelease(t *testing.T) {
 	kinds(t, 3*PageSize(), func(t *testing.T, _ *os.File, b []byte) {
 		page := PageSize()

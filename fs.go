@@ -1,0 +1,99 @@
+package mmap
+
+import (
+	"io/fs"
+	"os"
+	"sync"
+)
+
+// DirFS returns the tree below dir as a file system whose regular files are
+// Regions: they implement [io.ReaderAt], [io.Seeker] and [io.WriterTo] beside
+// [fs.File], as http.FileServerFS wants them. Paths that lead out of dir, by
+// ".." or by a symbolic link, are refused as [os.Root] refuses them. It
+// implements [fs.ReadDirFS], [fs.ReadFileFS] and [fs.StatFS].
+//
+// dir is opened at the first use and stays what it then was, even if it is
+// renamed.
+func DirFS(dir string) fs.FS { return &dirFS{dir: dir} }
+
+// dirFS is a directory, opened when it is first needed.
+type dirFS struct {
+	dir  string
+	mu   sync.Mutex
+	root fs.FS
+}
+
+// The interfaces of package fs that a dirFS has.
+var (
+	_ fs.ReadDirFS  = (*dirFS)(nil)
+	_ fs.ReadFileFS = (*dirFS)(nil)
+	_ fs.StatFS     = (*dirFS)(nil)
+)
+
+// open returns the directory's own file system; a directory that is not there
+// yet may come.
+func (d *dirFS) open() (fs.FS, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.root == nil {
+		root, err := os.OpenRoot(d.dir)
+		if err != nil {
+			return nil, err
+		}
+		d.root = root.FS()
+	}
+	return d.root, nil
+}
+
+// Open opens a file for reading: a regular one as a *Region, others as the
+// *os.File that they are.
+func (d *dirFS) Open(name string) (fs.File, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	opened, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := opened.(*os.File)
+	if !ok {
+		return opened, nil
+	}
+	if !regular(f) {
+		return f, nil
+	}
+	r, err := newRegion(f, os.O_RDONLY, true, Options{})
+	if err != nil {
+		f.Close()
+		return nil, wrap("open", name, err)
+	}
+	return r, nil
+}
+
+// ReadFile implements [fs.ReadFileFS].
+func (d *dirFS) ReadFile(name string) ([]byte, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(root, name)
+}
+
+// ReadDir implements [fs.ReadDirFS].
+func (d *dirFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadDir(root, name)
+}
+
+// Stat implements [fs.StatFS].
+func (d *dirFS) Stat(name string) (fs.FileInfo, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	return fs.Stat(root, name)
+}

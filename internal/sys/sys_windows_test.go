@@ -1,0 +1,105 @@
+package sys
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// TestPlaceholder looks at what Revoke leaves behind: addresses that are
+// taken, and a file that is free.
+func TestPlaceholder(t *testing.T) {
+	if !placeholders() {
+		t.Skip("this system has no placeholders")
+	}
+	f, _ := scratch(t, PageSize()+1, os.O_RDWR)
+	b := mapped(t, f, 0, PageSize()+1, Read|Write, 0)
+	if err := Revoke(b); err != nil {
+		t.Fatal(err)
+	}
+	info, err := query(b)
+	if err != nil || info.State != windows.MEM_RESERVE || info.RegionSize != uintptr(len(b)) {
+		t.Errorf("after Revoke: %+v, %v", info, err)
+	}
+	if err := f.Truncate(0); err != nil {
+		t.Errorf("Truncate after Revoke: %v", err)
+	}
+}
+
+// TestNoPlaceholder plays an older system.
+func TestNoPlaceholder(t *testing.T) {
+	real := placeholders
+	defer func() { placeholders = real }()
+	placeholders = func() bool { return false }
+	t.Run("MapShared", TestMapShared)
+	t.Run("MapOffset", TestMapOffset)
+	t.Run("MapPrivate", TestMapPrivate)
+	t.Run("Revoke", TestRevoke)
+	t.Run("Release", TestRelease)
+	t.Run("Protect", TestProtect)
+	t.Run("ProtectRaises", TestProtectRaises)
+}
+
+// TestMapTooLong: a mapping of pages that the file has not is refused, and
+// leaves the file as it was.
+func TestMapTooLong(t *testing.T) {
+	f, text := scratch(t, PageSize()+1, os.O_RDWR)
+	for _, n := range []int{3 * PageSize(), Granularity()} {
+		if b, err := Map(f.Fd(), 0, n, Read|Write, 0, 0); err == nil {
+			t.Errorf("%d bytes of a file of %d were mapped", n, len(text))
+			Unmap(b)
+		}
+	}
+	if got := len(contents(t, f)); got != len(text) {
+		t.Errorf("the file has %d bytes, want %d", got, len(text))
+	}
+}
+
+// TestHandles counts the process's handles around calls that fail and calls
+// that do not.
+func TestHandles(t *testing.T) {
+	f, _ := scratch(t, 100, os.O_RDONLY)
+	round := func() {
+		for _, p := range []Prot{Read, Read | Write, Read | Exec, Read | Write | Exec} {
+			for _, kind := range []Flag{0, Private, Anonymous, Durable} {
+				if b, err := Map(f.Fd(), 0, PageSize(), p, kind, 0); err == nil {
+					Revoke(b)
+					Unmap(b)
+				}
+			}
+		}
+		if own, _, _, err := Reopen(f); err == nil {
+			own.Close()
+		}
+		if own, err := Memory("name", 1); err == nil {
+			own.Close()
+		}
+		if _, err := Memory("name", -1); err == nil {
+			t.Error("a file of -1 bytes")
+		}
+	}
+	round() // what is loaded and kept at the first call is no leak
+	before := handles(t)
+	for range 20 {
+		round()
+	}
+	if after := handles(t); after > before+5 {
+		t.Errorf("%d handles before, %d after", before, after)
+	}
+}
+
+// handles returns how many handles the process has.
+func handles(t *testing.T) (n uint32) {
+	t.Helper()
+	_, err := call(kernel32.NewProc("GetProcessHandleCount"), process, uintptr(unsafe.Pointer(&n)))
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

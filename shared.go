@@ -1,0 +1,103 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// Seals are what can no longer be done to shared memory, by any process. They
+// combine by or.
+type Seals uint8
+
+// The seals of memfd_create(2).
+const (
+	SealShrink = Seals(sys.SealShrink) // it cannot be made shorter: no peer can take bytes away
+	SealGrow   = Seals(sys.SealGrow)   // it cannot be made longer
+	SealWrite  = Seals(sys.SealWrite)  // its bytes cannot change
+)
+
+// anonymousFile is Anonymous with a descriptor.
+func anonymousFile(name string, size int64, o Options) (*Region, error) {
+	f, err := sys.Memory(name, size)
+	if err != nil {
+		return nil, wrap("map", name, fmt.Errorf("Share: %w", err))
+	}
+	r, err := newRegion(f, os.O_RDWR, true, o)
+	if err != nil {
+		f.Close()
+		return nil, wrap("map", name, err)
+	}
+	return r, nil
+}
+
+// File returns a descriptor for the Region's file, to be handed to another
+// process (as one of exec.Cmd's ExtraFiles, or by SCM_RIGHTS), which maps it
+// with [Map]. The caller closes it. The error wraps [errors.ErrUnsupported] for
+// private and anonymous memory without [Options].Share.
+func (r *Region) File() (*os.File, error) {
+	if err := r.orClosed(nil); err != nil || r.fixed() {
+		return nil, wrap("dup", r.name, firstError(err, errors.ErrUnsupported))
+	}
+	f, _, _, err := sys.Reopen(r.f)
+	return f, wrap("dup", r.name, err)
+}
+
+// Seal forbids for good what s names, on memory made with Options.Share or any
+// other memfd (Linux, FreeBSD; elsewhere the error wraps
+// [errors.ErrUnsupported]). With SealWrite this Region too becomes read-only:
+// its bytes must not have been handed out writable by [Region.Bytes], or the
+// error wraps EBUSY, and so it does when another process has them mapped
+// writable.
+func (r *Region) Seal(s Seals) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return wrap("seal", r.name, r.seal(s))
+}
+
+// seal is Seal for who holds mu.
+func (r *Region) seal(s Seals) error {
+	switch {
+	case r.closed.Load():
+		return os.ErrClosed
+	case r.fixed() || r.stream:
+		return syscall.EINVAL
+	case s&^(SealShrink|SealGrow|SealWrite) != 0:
+		return fmt.Errorf("unknown seal %#x: %w", uint8(s), syscall.EINVAL)
+	case s == 0:
+		return nil
+	}
+	if s&SealWrite != 0 {
+		if err := r.giveUpWriting(); err != nil {
+			return err
+		}
+	}
+	var err error
+	cerr := r.control(func(fd uintptr) { err = sys.Seal(fd, sys.Seals(s)) })
+	if err = firstError(cerr, err); err != nil && s&SealWrite != 0 {
+		r.sealed.Store(false)
+	}
+	return err
+}
+
+// giveUpWriting takes writable mappings away; the next one is read-only. mu is
+// held.
+func (r *Region) giveUpWriting() error {
+	if r.rawEnd.Load() > 0 {
+		return fmt.Errorf("writable bytes were handed out: %w", syscall.EBUSY)
+	}
+	r.sealed.Store(true)
+	var err error
+	if m := r.m.Swap(nil); m != nil {
+		err = m.mem.retire()
+	}
+	for _, w := range r.past {
+		if mem := w.Value(); mem != nil {
+			err = firstError(err, mem.retire())
+		}
+	}
+	return err
+}
