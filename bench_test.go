@@ -21,7 +21,7 @@ import (
 //	go test -run '^$' -bench 'ReadAt$' -count 8 | tee new.txt
 //	benchstat -col /impl new.txt
 //
-// The values of impl are region, benchOSFile (an *os.File), xexp (golang.org/x/exp/mmap,
+// The values of impl are region, osfile (an *os.File), xexp (golang.org/x/exp/mmap,
 // where it has the call) and slice (the mapped bytes with nothing around them).
 // All files are hot: in the page cache before the clock starts. "Mapped" means
 // that the Region has its mapping and has touched every page of it once; where
@@ -351,7 +351,7 @@ func benchView(b *testing.B, impl, name string, size int64) {
 		}
 		return
 	}
-	r := benchOpen(b, region, name, os.O_RDONLY, size).(*mmap.Region)
+	r := benchOpen(b, benchRegion, name, os.O_RDONLY, size).(*mmap.Region)
 	if impl == "slice" {
 		p := r.Bytes()[:size]
 		for b.Loop() {
@@ -630,7 +630,7 @@ func BenchmarkCall(b *testing.B) {
 	} {
 		b.Run("op="+c.op, func(b *testing.B) {
 			b.ReportAllocs()
-			r := benchOpen(b, region, name, os.O_RDWR, length).(*mmap.Region)
+			r := benchOpen(b, benchRegion, name, os.O_RDWR, length).(*mmap.Region)
 			for b.Loop() {
 				benchMust(b, c.call(r))
 			}

@@ -6,9 +6,8 @@ const (
 	// PastEnd: a page past the end of the file becomes accessible when the
 	// file has grown over it.
 	PastEnd = true
-	// Coherent is false: mapped pages and the buffer cache are two copies.
-	// msync(2) brings stores to the descriptor; with MS_INVALIDATE it makes
-	// memory show what was written there.
+	// Coherent is false: mapped pages and the buffer cache are two copies, and
+	// Sync makes them one for a moment.
 	Coherent = false
 	// Direct is 0: there is no O_DIRECT.
 	Direct = 0

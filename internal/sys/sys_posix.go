@@ -83,20 +83,30 @@ func control(f *os.File, fn func(fd uintptr) error) error {
 	return inner
 }
 
-// Populate is unknown here: MADV_WILLNEED starts the reading at best, and
-// ends before it.
-func Populate([]byte, bool) error { return unix.ENOTSUP }
+// Populate starts the reading and says ENOTSUP all the same: no call brings
+// pages in and waits for them, and none at all prepares them for stores.
+func Populate(b []byte, write bool) error {
+	if !write {
+		_ = unix.Madvise(b, unix.MADV_WILLNEED)
+	}
+	return unix.ENOTSUP
+}
 
 // HugePages does nothing: these systems choose large pages by themselves.
 func HugePages([]byte) error { return nil }
 
 // Sync is msync(2) with MS_SYNC, then SyncFile. msync alone does not do: it
 // leaves the drive's cache alone (darwin), writes to the buffer cache only
-// (OpenBSD), or leaves behind the metadata of holes that were filled. Memory
-// that is no file has nothing to write further, which fsync(2) calls EINVAL.
+// (OpenBSD), or leaves behind the metadata of holes that were filled. Where
+// memory and descriptor differ, it also makes memory forget, and so show what
+// the descriptor does. Memory that no file system keeps (FreeBSD's) has
+// nothing to write further, which fsync(2) calls EINVAL.
 func Sync(fd uintptr, b []byte) error {
-	err := ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
-	if err != nil {
+	flags := unix.MS_SYNC
+	if !Coherent {
+		flags |= unix.MS_INVALIDATE
+	}
+	if err := ignoringEINTR(func() error { return unix.Msync(b, flags) }); err != nil {
 		return err
 	}
 	if err := SyncFile(fd); err != unix.EINVAL {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"testing"
 )
 
@@ -302,6 +303,7 @@ func TestRevokeInOneStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var once sync.Once
 		started, done := make(chan bool), make(chan bool)
 		go func() {
 			defer close(done)
@@ -309,9 +311,8 @@ func TestRevokeInOneStep(t *testing.T) {
 				if sink != text[i] {
 					t.Errorf("byte %d is %d, want %d", i, sink, text[i])
 				}
-				if started != nil {
-					close(started)
-					started = nil
+				if i == 0 {
+					once.Do(func() { close(started) })
 				}
 			}
 		}()
