@@ -26,10 +26,12 @@ type fileArgs struct {
 
 // What a fileOp does.
 const (
-	opStat  = iota // fstat; the size is left in n
-	opSync         // sys.SyncFile
-	opMsync        // sys.Sync of b
-	opStart        // sys.StartSync of n bytes from off on
+	opStat   = iota // fstat; the size is left in n
+	opSync          // sys.SyncFile
+	opMsync         // sys.Sync of b
+	opStart         // sys.StartSync of n bytes from off on
+	opCached        // sys.CacheStat of n bytes from off on; the count of pages is left in n
+	opNow           // sys.ReadNow of b at off; the count is left in n
 )
 
 var fileOps = sync.Pool{New: func() any {
@@ -51,6 +53,14 @@ func (op *fileOp) call(fd uintptr) {
 		op.err = sys.Sync(fd, op.b)
 	case opStart:
 		op.err = sys.StartSync(fd, op.off, op.n, op.b)
+	case opCached:
+		var c sys.Cache
+		c, op.err = sys.CacheStat(fd, op.off, op.n)
+		op.n = int64(c.Cached)
+	case opNow:
+		var n int
+		n, op.err = sys.ReadNow(fd, op.b, op.off)
+		op.n = int64(n)
 	}
 }
 

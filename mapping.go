@@ -16,17 +16,19 @@ import (
 // mapping is what a Region shows of its memory at one time. Readers load the
 // Region's pointer to it and need nothing else: no lock, no counter.
 //
-// A mapping is replaced, never changed, but for its two limits. Our own
+// A mapping is replaced, never changed, but for its limits. Our own
 // Truncate replaces it too, so that a writer that was under way then reports
 // to an end nobody asks any more.
 type mapping struct {
-	mem   *memory        // what keeps the addresses ours: whoever uses at keeps the mapping alive
-	at    unsafe.Pointer // the Region's byte 0
-	lead  int64          // bytes of mem before at
-	room  int64          // bytes from at on that the memory can show
-	limit atomic.Int64   // bytes below it are read from memory
-	open  atomic.Int64   // bytes below it are written to memory
-	end   *atomic.Int64  // the highest end of a store since the last Flush
+	mem    *memory        // what keeps the addresses ours: whoever uses at keeps the mapping alive
+	at     unsafe.Pointer // the Region's byte 0
+	lead   int64          // bytes of mem before at
+	room   int64          // bytes from at on that the memory can show
+	limit  atomic.Int64   // bytes below it were seen resident: they are read without another look
+	open   atomic.Int64   // bytes below it are written without another look
+	extent atomic.Int64   // bytes that are there: memory could serve them
+	pages  *pages         // what is known of the bytes from limit and open on
+	end    *atomic.Int64  // the highest end of a store since the last Flush
 }
 
 // stored notes that a store ended at end.

@@ -3,6 +3,7 @@ package mmap
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"os"
 	"syscall"
 
@@ -21,6 +22,7 @@ func Granularity() int64 { return granularity }
 var (
 	pageSize    = int64(os.Getpagesize())
 	granularity = int64(sys.Granularity())
+	pageShift   = bits.TrailingZeros64(uint64(pageSize))
 )
 
 // AlignDown returns the greatest multiple of [PageSize] that is not greater

@@ -26,28 +26,37 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 		return r.readSlow(p, off)
 	}
 	limit := m.limit.Load()
-	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off {
-		return r.readSlow(p, off)
-	}
-	if len(p) > piece {
-		return r.readLarge(m, p, off)
+	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > piece {
+		return r.readUnseen(m, p, off)
 	}
 	old := debug.SetPanicOnFault(true)
 	ok := guarded(start(p), m.addr(off), len(p))
 	debug.SetPanicOnFault(old)
 	runtime.KeepAlive(m)
 	if !ok {
-		return r.readSlow(p, off)
+		return r.readLost(m, p, off)
 	}
 	return len(p), nil
 }
 
-// readLarge is ReadAt in pieces, inside the limit.
-func (r *Region) readLarge(m *mapping, p []byte, off int64) (int, error) {
+// readUnseen is ReadAt for what is large or above the limit: from memory if
+// all of it is known to be resident.
+func (r *Region) readUnseen(m *mapping, p []byte, off int64) (int, error) {
+	n := int64(len(p))
+	if !m.holds(off, n) || r.rights()&sys.Read == 0 || off+n > m.limit.Load() && !r.knowsResident(m, off, n) {
+		return r.readSlow(p, off)
+	}
+	return r.readLost(m, p, off)
+}
+
+// readLost is ReadAt from memory, in pieces, and for what faults there from
+// the descriptor.
+func (r *Region) readLost(m *mapping, p []byte, off int64) (int, error) {
 	n := m.load(p, off, piece)
 	if n == len(p) {
 		return n, nil
 	}
+	m.lose(off+int64(n), int64(len(p)-n))
 	more, err := r.readSlow(p[n:], off+int64(n))
 	return n + more, err
 }
@@ -76,6 +85,9 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 		r.noticed()
 	case err == nil:
 		r.missed(n)
+		if m := r.m.Load(); m != nil && m.holds(off, int64(n)) {
+			r.saw(m, off, int64(n))
+		}
 	}
 	return n, err
 }
@@ -87,7 +99,7 @@ func (r *Region) readFile(p []byte, off int64) (int, error) {
 			return 0, r.orEOF()
 		}
 		if room := r.window - off; int64(len(p)) > room {
-			n, err := r.f.ReadAt(p[:room], r.base+off)
+			n, err := r.pread(p[:room], r.base+off)
 			if err == nil {
 				err = io.EOF
 			}
@@ -97,7 +109,31 @@ func (r *Region) readFile(p []byte, off int64) (int, error) {
 	if r.base+off < 0 {
 		return 0, r.orEOF()
 	}
-	return r.f.ReadAt(p, r.base+off)
+	return r.pread(p, r.base+off)
+}
+
+// nowaitMost is up to how many bytes reading in two steps pays. From 64 KiB on
+// it gains nothing.
+const nowaitMost = 32 << 10
+
+// pread reads from the descriptor at an offset of the file. Once the Region is
+// mapped, which says that it is read a lot, it does so in two steps: take what
+// is cached and start reading the rest; let other goroutines run, who start
+// theirs; and only then wait. That doubles the reads in flight.
+func (r *Region) pread(p []byte, off int64) (n int, err error) {
+	if len(p) <= nowaitMost && !r.waits.Load() && r.m.Load() != nil {
+		now, err := r.call(fileArgs{kind: opNow, b: p, off: off})
+		if err != nil {
+			r.waits.Store(true)
+		}
+		n = int(now)
+		if err == nil && n == len(p) {
+			return n, nil
+		}
+		runtime.Gosched()
+	}
+	more, err := r.f.ReadAt(p[n:], off+int64(n))
+	return n + more, err
 }
 
 // orEOF is io.EOF as long as the Region is open.
@@ -469,7 +505,7 @@ func (r *Region) ahead(n int64) (*mapping, []byte) {
 	if err != nil || r.cursor.inFile || n <= 0 {
 		return nil, nil
 	}
-	if off, limit := r.cursor.off, m.limit.Load(); off < limit {
+	if off, limit := r.cursor.off, m.extent.Load(); off < limit {
 		return m, m.bytes(off, min(n, limit-off))
 	}
 	return nil, nil

@@ -57,6 +57,9 @@ type Region struct {
 
 	size   atomic.Int64 // bytes of the Region, as last seen
 	misses atomic.Int32 // calls that memory might have served
+	ages   atomic.Bool  // in the register of resident.go
+	mute   atomic.Bool  // the system does not say what is cached
+	waits  atomic.Bool  // reading what is cached cannot be had without waiting
 	closed atomic.Bool  // set under mu
 	rawEnd atomic.Int64 // up to where writable bytes were handed out; set under mu
 	failed atomic.Value // of failure: the first lost write, never forgotten
@@ -375,7 +378,7 @@ func (r *Region) mapEarly(o Options) error {
 	}
 	if m != nil && o.Populate {
 		// A store into file memory would make every page dirty.
-		_ = sys.Populate(m.pages(r.size.Load()), r.f == nil)
+		_ = sys.Populate(m.first(r.size.Load()), r.f == nil)
 	}
 	return nil
 }
@@ -527,6 +530,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		}
 	}
 	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
+	m.pages = &pages{n: int64(len(mem.b)) >> pageShift}
 	if sys.PastEnd && r.window == 0 && !r.fixed() {
 		m.room = span.Len - lead
 	}
@@ -534,7 +538,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		_ = sys.HugePages(mem.b)
 	}
 	if r.pinned && size > 0 {
-		if err := sys.Lock(m.pages(size)); err != nil {
+		if err := sys.Lock(m.first(size)); err != nil {
 			_ = mem.retire()
 			return nil, err
 		}
@@ -556,23 +560,33 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// pages returns the memory of the first n bytes, to whole pages.
-func (m *mapping) pages(n int64) []byte {
+// first returns the memory of the first n bytes, to whole pages.
+func (m *mapping) first(n int64) []byte {
 	return m.around(-m.lead, m.lead+n)
 }
 
 // setLimits says what of m, of which size bytes are there, memory serves.
+// Memory without a file cannot wait for storage, so all of it is open at once.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.room)
 	if !sys.Coherent && !r.fixed() {
 		n = 0 // memory and descriptor may differ: see View
 	}
-	if r.rights()&sys.Read != 0 {
+	m.extent.Store(n)
+	if m.limit.Load() > n {
 		m.limit.Store(n)
 	}
-	if r.rights()&sys.Write != 0 && !r.through && !r.appends {
+	if r.fixed() && r.rights()&sys.Read != 0 {
+		m.limit.Store(n)
+	}
+	if r.fixed() && r.rights()&sys.Write != 0 {
 		m.open.Store(n)
 	}
+}
+
+// storable reports whether writes may go to memory.
+func (r *Region) storable() bool {
+	return r.rights()&sys.Write != 0 && !r.through && !r.appends
 }
 
 // pastAlive returns the earlier mappings that somebody still holds.
@@ -600,7 +614,10 @@ func (r *Region) publish(size int64) {
 		} // what does not fit stays with the descriptor
 	}
 	if r.pinned && size > old {
-		_ = sys.Lock(m.pages(min(size, m.room)))
+		_ = sys.Lock(m.first(min(size, m.room)))
+	}
+	if size < old {
+		m.forgetCut(size)
 	}
 	r.setLimits(m, size)
 }
@@ -619,7 +636,9 @@ func (r *Region) cutTo(size int64) {
 	if old == nil {
 		return
 	}
-	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, room: old.room, end: end}
+	old.forgetCut(size)
+	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, room: old.room, end: end, pages: old.pages}
+	m.limit.Store(old.limit.Load())
 	r.setLimits(m, size)
 	r.m.Store(m)
 	r.setLimits(old, size)

@@ -109,6 +109,7 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 	end, limit := m.end.Load(), off+n
 	if whole {
 		end, limit = m.end.Swap(0), math.MaxInt64
+		m.cooled()
 	}
 	err := r.commit(m, off, n)
 	if err == nil {

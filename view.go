@@ -86,8 +86,9 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	}
 	b := m.bytes(off, n)
 	r.settle(m, off, n)
-	if n <= viewPopulated && !r.fixed() {
-		_ = sys.Populate(m.around(off, n), false)
+	if n <= viewPopulated && off+n > m.limit.Load() && !r.fixed() && !r.knowsResident(m, off, n) &&
+		sys.Populate(m.around(off, n), false) == nil {
+		r.saw(m, off, n)
 	}
 	if r.rights()&sys.Write != 0 {
 		m.stored(off + n) // a Flush inside fn counts on it

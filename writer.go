@@ -26,7 +26,7 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	}
 	limit, end := m.open.Load(), off+int64(len(p))
 	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > piece {
-		return r.writeSlow(p, off)
+		return r.writeUnseen(m, p, off)
 	}
 	old := debug.SetPanicOnFault(true)
 	ok := guarded(m.addr(off), start(p), len(p))
@@ -39,6 +39,28 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	}
 	runtime.KeepAlive(m)
 	return len(p), nil
+}
+
+// writeUnseen is WriteAt for what is above the limit: to memory if all of it
+// is known to be writable.
+func (r *Region) writeUnseen(m *mapping, p []byte, off int64) (int, error) {
+	n := int64(len(p))
+	if m.holds(off, n) && (off+n <= m.open.Load() || m.pages.hot.all(m.pageRange(off, n))) && r.storeAll(m, p, off) {
+		return len(p), nil
+	}
+	return r.writeSlow(p, off)
+}
+
+// storeAll stores p, and reports whether all of it arrived.
+func (r *Region) storeAll(m *mapping, p []byte, off int64) bool {
+	if m.store(p, off, piece) < len(p) {
+		m.lose(off, int64(len(p)))
+		return false
+	}
+	if end := off + int64(len(p)); end > m.end.Load() {
+		m.stored(end)
+	}
+	return true
 }
 
 // writeSlow is WriteAt for all that memory did not take at once.
@@ -57,15 +79,45 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 		}
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
-	if m := r.m.Load(); m != nil && len(p) > piece && off <= m.open.Load() && int64(len(p)) <= m.open.Load()-off {
-		n = m.store(p, off, piece)
-		m.stored(off + int64(n))
-		if n == len(p) {
-			return n, nil
+	for {
+		part := p[n:min(len(p), n+writePart)]
+		c, err := r.writePart(part, off+int64(n))
+		n += c
+		if err != nil || n == len(p) {
+			return n, err
 		}
 	}
-	more, err := r.writeFile(p[n:], off+int64(n))
-	return n + more, err
+}
+
+// writePart is how much of a large write goes one way: by memory or by the
+// descriptor.
+const writePart = 1 << 20
+
+// writePart writes p by the cheapest way that does not wait in a fault. A
+// page's first write since the last Flush goes by the descriptor: that costs
+// what it costs an os.File, and a single small write makes no large folio
+// dirty. At the second write the page is made writable inside a system call,
+// and from then on it is stored to.
+func (r *Region) writePart(p []byte, off int64) (int, error) {
+	m, n := r.m.Load(), int64(len(p))
+	if m == nil || !m.holds(off, n) || !r.storable() {
+		return r.writeFile(p, off)
+	}
+	lo, hi := m.pageRange(off, n)
+	hot := m.pages.hot.all(lo, hi)
+	if !hot && m.pages.once.all(lo, hi) && sys.Populate(m.around(off, n), true) == nil {
+		m.pages.hot.add(lo, hi, m.pages.n)
+		r.saw(m, off, n)
+		hot = true
+	}
+	if hot && r.storeAll(m, p, off) {
+		return len(p), nil
+	}
+	c, err := r.writeFile(p, off)
+	if err == nil {
+		m.pages.once.add(lo, hi, m.pages.n)
+	}
+	return c, err
 }
 
 // writeFile writes to the descriptor, and no further than the window.

@@ -135,3 +135,5 @@ const (
 //	func Seal(fd uintptr, s Seals) error
 //	func Telling(fd uintptr) error // an error if Resident would not tell this process the truth about the file
 //	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit
+//	func ReadNow(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
+//	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
