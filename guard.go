@@ -14,9 +14,13 @@ import (
 // pieces there is a call, and with it a place to stop.
 const piece = 256 << 10
 
-// guarded copies n bytes and reports whether it got to the end. The caller has
-// set SetPanicOnFault. A fault says nothing about how much was copied (the
-// tail may have been touched first), so neither does guarded.
+// guarded copies n bytes, a piece at most, and reports whether it got to the
+// end. The caller has set SetPanicOnFault. A fault says nothing about how much
+// was copied (the tail may have been touched first), so neither does guarded.
+//
+// It refuses what would have to be copied backwards: on amd64 without AVX a
+// fault in a backward copy leaves the processor's direction flag set, and the
+// process corrupts itself.
 //
 // The closure captures ok alone and calls recover only when something
 // happened: this form costs about 5 ns, others up to twice that.
@@ -26,6 +30,9 @@ const piece = 256 << 10
 //go:noinline
 //go:nocheckptr
 func guarded(dst, src unsafe.Pointer, n int) (ok bool) {
+	if uintptr(dst)-uintptr(src) < uintptr(n) {
+		return false // overlapping: see transfer
+	}
 	defer func() {
 		if !ok {
 			recover()
@@ -58,32 +65,49 @@ func (m *mapping) around(off, n int64) []byte {
 
 // load copies from the mapping in pieces of at most step bytes and returns
 // how many bytes arrived for certain: all, or whole pieces before a fault.
-func (m *mapping) load(p []byte, off int64, step int) (n int) {
-	old := debug.SetPanicOnFault(true)
-	for n < len(p) {
-		c := min(step, len(p)-n)
-		if !guarded(start(p[n:]), m.addr(off+int64(n)), c) {
-			break
-		}
-		n += c
-	}
-	debug.SetPanicOnFault(old)
+func (m *mapping) load(p []byte, off int64, step int) int {
+	n := transfer(start(p), m.addr(off), len(p), step)
 	runtime.KeepAlive(m)
 	return n
 }
 
 // store copies into the mapping, as load copies out of it.
-func (m *mapping) store(p []byte, off int64, step int) (n int) {
+func (m *mapping) store(p []byte, off int64, step int) int {
+	n := transfer(m.addr(off), start(p), len(p), step)
+	runtime.KeepAlive(m)
+	return n
+}
+
+// transfer copies n bytes in pieces, guarded, and returns how many arrived for
+// certain.
+func transfer(dst, src unsafe.Pointer, n, step int) (done int) {
 	old := debug.SetPanicOnFault(true)
-	for n < len(p) {
-		c := min(step, len(p)-n)
-		if !guarded(m.addr(off+int64(n)), start(p[n:]), c) {
+	defer debug.SetPanicOnFault(old)
+	if uintptr(dst)-uintptr(src) < uintptr(n) {
+		return bounce(dst, src, n)
+	}
+	for done < n {
+		c := min(step, n-done)
+		if !guarded(unsafe.Add(dst, done), unsafe.Add(src, done), c) {
 			break
 		}
-		n += c
+		done += c
 	}
-	debug.SetPanicOnFault(old)
-	runtime.KeepAlive(m)
+	return done
+}
+
+// bounce copies n bytes to a place that begins inside them, from the end on,
+// through a buffer. It arrives whole or not at all.
+func bounce(dst, src unsafe.Pointer, n int) int {
+	var buf [512]byte
+	for left := n; left > 0; {
+		c := min(left, len(buf))
+		left -= c
+		if !guarded(unsafe.Pointer(&buf), unsafe.Add(src, left), c) ||
+			!guarded(unsafe.Add(dst, left), unsafe.Pointer(&buf), c) {
+			return 0
+		}
+	}
 	return n
 }
 

@@ -2,6 +2,7 @@ package mmap_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,14 +84,21 @@ func newFile(t testing.TB, data []byte) string {
 	return name
 }
 
-// openMapped opens name, maps it, and closes it with the test.
+// openMapped opens name, reads until it is mapped, and closes it with the
+// test. (A View would map it too, but is a store as far as Flush can tell.)
 func openMapped(t testing.TB, name string, flag int, opts *mmap.Options) *mmap.Region {
 	t.Helper()
 	r := openRegion(t, name, flag, opts)
-	if err := r.View(0, mmap.ToEnd, func([]byte) error { return nil }); err != nil {
-		t.Fatal(err)
+	for range 100 {
+		if _, n, _ := mmap.Memory(r); n > 0 {
+			return r
+		}
+		if _, err := r.ReadAt(make([]byte, 1), 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return r
+	t.Fatalf("%s is not mapped after 100 reads", name)
+	return nil
 }
 
 // openRegion opens name and closes it with the test.
@@ -136,7 +144,10 @@ func child(t *testing.T, env ...string) *exec.Cmd {
 func succeed(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
 	switch {
+	case err != nil && !errors.As(err, &exit):
+		t.Skip("no such child process: ", err)
 	case err == nil && bytes.Contains(out, []byte("--- SKIP")):
 		t.Skipf("in the child process: %s", out)
 	case err != nil:
@@ -150,6 +161,10 @@ func succeed(t *testing.T, cmd *exec.Cmd) {
 func crash(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Skip("no child process: ", err)
+	}
 	if err == nil {
 		t.Fatalf("the child process lives:\n%s", out)
 	}

@@ -82,7 +82,7 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 	switch {
 	case r.stream:
 	case end > size, err == io.EOF && end < size:
-		r.noticed()
+		r.notice()
 	case err == nil:
 		r.missed(n)
 		if m := r.m.Load(); m != nil && m.holds(off, int64(n)) {
@@ -123,7 +123,7 @@ const nowaitMost = 32 << 10
 func (r *Region) pread(p []byte, off int64) (n int, err error) {
 	if len(p) <= nowaitMost && !r.waits.Load() && r.m.Load() != nil {
 		now, err := r.call(fileArgs{kind: opNow, b: p, off: off})
-		if err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
 			r.waits.Store(true)
 		}
 		n = int(now)

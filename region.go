@@ -608,7 +608,7 @@ func (r *Region) publish(size int64) {
 	switch {
 	case m == nil:
 		return
-	case size > m.room && r.window == 0:
+	case size > m.room:
 		if _, err := r.remap(0); err == nil {
 			return
 		} // what does not fit stays with the descriptor
@@ -662,6 +662,15 @@ func (r *Region) noticed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed.Load() {
+		_ = r.refresh()
+	}
+}
+
+// notice is noticed for a reader, who waits for nobody: whoever holds the lock
+// may be waiting for the file system, and another reader will notice too.
+func (r *Region) notice() {
+	if r.mu.TryLock() {
+		defer r.mu.Unlock()
 		_ = r.refresh()
 	}
 }

@@ -187,7 +187,10 @@ func (r *Region) writeFixed(p []byte, off int64) (int, error) {
 		return 0, io.ErrShortWrite
 	}
 	want := p[:min(int64(len(p)), size-off)]
-	n := m.storePages(want, off)
+	n := len(want)
+	if !r.storeAll(m, want, off) {
+		n = m.storePages(want, off)
+	}
 	switch {
 	case n < len(want):
 		err := r.reason(off+int64(n), sys.Write)

@@ -173,7 +173,7 @@ func (p *play) open() (err error) {
 		}
 	}
 	b := beside{name: p.names[1], s: p.s, other: p.others[1], known: func() int64 { return p.known }}
-	if p.s.opts == nil {
+	if !p.s.private() && b.base() == 0 && b.window() == 0 {
 		p.oracle = &whole{f, b}
 	} else {
 		o := &part{f: f, beside: b}

@@ -125,8 +125,12 @@ func (o *beside) span(off, n int64) (int64, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	if known := o.known(); n == mmap.ToEnd && off <= known {
+	known := o.known()
+	if n == mmap.ToEnd && off <= known {
 		return known - off, nil
+	}
+	if n != mmap.ToEnd && off+n <= known {
+		return n, nil
 	}
 	size := o.visible()
 	if n == mmap.ToEnd && off <= size {
@@ -152,7 +156,7 @@ func (o *beside) View(off, n int64, fn func(b []byte) error) error {
 	}
 	before := make([]byte, n)
 	_, _ = o.other.ReadAt(before, o.base()+off)
-	b := bytes.Clone(before)
+	b := bytes.Clone(before)[:n:n]
 	err = fn(b)
 	switch {
 	case bytes.Equal(b, before):
@@ -204,7 +208,8 @@ func (o *beside) Flush() error                  { return o.flush(0, mmap.ToEnd) 
 func (o *beside) FlushRange(off, n int64) error { return o.flush(off, n) }
 func (o *beside) FlushAsync(off, n int64) error { return o.flush(off, n) }
 
-// whole is the oracle of a whole file: an os.File, and nothing else.
+// whole is the oracle of a whole file: an os.File, and nothing else. Only where
+// the protection is against it every write of at least a byte is EACCES.
 type whole struct {
 	*os.File
 	beside
@@ -214,6 +219,36 @@ type whole struct {
 func (o *whole) Close() error {
 	o.closed = true
 	return o.File.Close()
+}
+
+// refuses reports that the protection stands against a write of n bytes.
+func (o *whole) refuses(n int) bool { return o.forbidden() && n > 0 && !o.closed }
+
+// Write is the file's.
+func (o *whole) Write(p []byte) (int, error) {
+	if o.refuses(len(p)) {
+		return 0, o.named("write", syscall.EACCES)
+	}
+	return o.File.Write(p)
+}
+
+// WriteAt is the file's.
+func (o *whole) WriteAt(p []byte, off int64) (int, error) {
+	if o.refuses(len(p)) && off >= 0 {
+		return 0, o.named("write", syscall.EACCES)
+	}
+	return o.File.WriteAt(p, off)
+}
+
+// WriteString is Write.
+func (o *whole) WriteString(s string) (int, error) { return o.Write([]byte(s)) }
+
+// ReadFrom is the file's.
+func (o *whole) ReadFrom(src io.Reader) (int64, error) {
+	if o.forbidden() {
+		return io.Copy(struct{ io.Writer }{o}, src)
+	}
+	return o.File.ReadFrom(src)
 }
 
 // ReadByte reads one byte by Read.
@@ -238,16 +273,14 @@ func readByte(r io.Reader) (byte, error) {
 	return b[0], err
 }
 
-// part is the oracle of a part of a file, of private memory and of a Region
-// whose protection forbids something. The rules:
+// part is the oracle of a part of a file and of private memory. The rules:
 //
 //   - Bytes are counted from the Offset on, and end where the window or the
 //     file does. Reads there end with io.EOF.
 //   - A write stores what fits and returns io.ErrShortWrite where it is cut at
 //     the end of a window or of private memory; elsewhere the file grows.
 //   - The errors are those of the file where it is asked, and have its form
-//     where it is not. A file open for reading alone refuses every write, a
-//     protection against it refuses one of at least one byte with EACCES.
+//     where it is not. A file open for reading alone refuses every write.
 //   - Seek takes every place from 0 on.
 //   - The size of a window and of private memory cannot be changed.
 type part struct {
@@ -288,6 +321,8 @@ func (o *part) ReadAt(p []byte, off int64) (int, error) {
 		return 0, o.named("read", os.ErrClosed)
 	case off < 0 || len(p) == 0 || o.closed:
 		return o.f.ReadAt(p, off)
+	case o.window() == 0 && !o.s.private() && off <= math.MaxInt64-o.base():
+		return o.f.ReadAt(p, o.base()+off)
 	}
 	end := o.visible()
 	if off >= end {
@@ -359,12 +394,18 @@ func (o *part) WriteAt(p []byte, off int64) (int, error) {
 		return o.f.WriteAt(p, off)
 	case o.readOnly():
 		return o.f.WriteAt(p, 0)
-	case o.forbidden():
-		return 0, o.named("write", syscall.EACCES)
+	case o.window() == 0 && !o.s.private():
+		if off > math.MaxInt64-o.base() {
+			return 0, o.named("write", syscall.EFBIG)
+		}
+		return o.f.WriteAt(p, o.base()+off)
 	}
-	end := o.limit()
+	end := o.window()
+	if o.s.private() {
+		end = o.size
+	}
 	if off >= end {
-		return 0, o.tooFar(off)
+		return 0, io.ErrShortWrite
 	}
 	n := min(int64(len(p)), end-off)
 	n2, err := o.f.WriteAt(p[:n], o.base()+off)
@@ -372,25 +413,6 @@ func (o *part) WriteAt(p []byte, off int64) (int, error) {
 		err = io.ErrShortWrite
 	}
 	return n2, err
-}
-
-// limit is where writes end.
-func (o *part) limit() int64 {
-	switch {
-	case o.s.private():
-		return o.size
-	case o.window() > 0:
-		return o.window()
-	}
-	return math.MaxInt64 - o.base()
-}
-
-// tooFar is the error of a write that begins past the limit.
-func (o *part) tooFar(int64) error {
-	if o.s.private() || o.window() > 0 {
-		return io.ErrShortWrite
-	}
-	return o.named("write", syscall.EFBIG)
 }
 
 // Write is WriteAt at the cursor.

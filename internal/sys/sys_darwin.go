@@ -84,8 +84,14 @@ func Allocate(fd uintptr, off, n int64) error {
 }
 
 // Punch is fcntl(2) with F_PUNCHHOLE. Its argument, fpunchhole_t, is the
-// beginning of fstore_t: flags, a reserved word, offset and length.
+// beginning of fstore_t: flags, a reserved word, offset and length. A hole
+// begins and ends at a block of the file system; other ranges are refused with
+// ENOTSUP.
 func Punch(fd uintptr, off, n int64) error {
 	hole := unix.Fstore_t{Offset: off, Length: n}
-	return ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) })
+	err := ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) })
+	if err == unix.EINVAL {
+		return unix.ENOTSUP
+	}
+	return err
 }

@@ -9,15 +9,13 @@ import (
 
 // This system maps no files: the descriptor does everything.
 const (
-	Mappable   = false
-	PastEnd    = false
-	HoldsSize  = false
-	Coherent   = true // there is no memory to differ
-	SyncsFile  = false
-	Direct     = 0
-	DataSync   = 0
-	allAccess  = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
-	unknownWay = allAccess // no way that a file can be opened
+	Mappable  = false
+	PastEnd   = false
+	HoldsSize = false
+	Coherent  = true // there is no memory to differ
+	SyncsFile = false
+	Direct    = 0
+	DataSync  = 0
 )
 
 // PageSize returns the size of a page in bytes, as far as there are pages.
@@ -32,15 +30,15 @@ func MaxMaps() int { return 0 }
 // AddressSpace is 0: none for mappings.
 func AddressSpace() uint64 { return 0 }
 
-// Reopen opens f's name, while it is the same file's: a descriptor cannot be
-// duplicated here without sharing the offset, nor opened anew.
+// Reopen opens f's name while it is the same file's: there is no way from a
+// descriptor to another one.
 func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
 	want, err := f.Stat()
 	if err != nil {
 		return nil, 0, false, bare(err)
 	}
-	flag = openFlags(f)
-	if !want.Mode().IsRegular() || flag == unknownWay {
+	flag, known := openFlags(f)
+	if !want.Mode().IsRegular() || !known {
 		return nil, 0, false, errors.ErrUnsupported
 	}
 	own, err = os.OpenFile(f.Name(), flag, 0)
@@ -64,50 +62,84 @@ func bare(err error) error {
 	return err
 }
 
-// access makes the flag of os.OpenFile of what can be done with f.
-func access(f *os.File, read, write bool) int {
-	flag := unknownWay
+// access makes the flag of os.OpenFile of what can be done with f. A write of
+// nothing tells whether f appends: os refuses WriteAt then.
+func access(f *os.File, read, write bool) (flag int, known bool) {
 	switch {
 	case read && write:
 		flag = os.O_RDWR
 	case write:
 		flag = os.O_WRONLY
-	case read:
-		flag = os.O_RDONLY
+	case !read:
+		return 0, false
 	}
-	// Nothing is written, and an appending file refuses even that.
-	if _, err := f.WriteAt(nil, 0); err != nil && flag != unknownWay {
+	if _, err := f.WriteAt(nil, 0); err != nil {
 		flag |= os.O_APPEND
 	}
-	return flag
+	return flag, true
 }
 
-// The verbs of memory, none of which exists here.
-
+// Map is unknown here, and so is every verb of memory.
 func Map(uintptr, int64, int, Prot, Flag, uintptr) ([]byte, error) {
 	return nil, errors.ErrUnsupported
 }
-func Revoke([]byte) error         { return errors.ErrUnsupported }
-func Release([]byte) error        { return errors.ErrUnsupported }
-func Unmap([]byte) error          { return errors.ErrUnsupported }
-func Protect([]byte, Prot) error  { return errors.ErrUnsupported }
-func Populate([]byte, bool) error { return errors.ErrUnsupported }
-func Lock([]byte) error           { return errors.ErrUnsupported }
-func Unlock([]byte) error         { return errors.ErrUnsupported }
-func HugePages([]byte) error      { return errors.ErrUnsupported }
-func Sync(uintptr, []byte) error  { return errors.ErrUnsupported }
-func Advise([]byte, Advice) error { return errors.ErrUnsupported }
-func Drop([]byte) error           { return errors.ErrUnsupported }
 
+// Revoke is unknown here.
+func Revoke([]byte) error { return errors.ErrUnsupported }
+
+// Release is unknown here.
+func Release([]byte) error { return errors.ErrUnsupported }
+
+// Unmap is unknown here.
+func Unmap([]byte) error { return errors.ErrUnsupported }
+
+// Protect is unknown here.
+func Protect([]byte, Prot) error { return errors.ErrUnsupported }
+
+// Populate is unknown here.
+func Populate([]byte, bool) error { return errors.ErrUnsupported }
+
+// Lock is unknown here.
+func Lock([]byte) error { return errors.ErrUnsupported }
+
+// Unlock is unknown here.
+func Unlock([]byte) error { return errors.ErrUnsupported }
+
+// HugePages is unknown here.
+func HugePages([]byte) error { return errors.ErrUnsupported }
+
+// Sync is unknown here; see SyncFile.
+func Sync(uintptr, []byte) error { return errors.ErrUnsupported }
+
+// StartSync does nothing, as it may: the system writes in its own time.
+func StartSync(uintptr, int64, int64, []byte) error { return nil }
+
+// Full is false: the system does not tell.
+func Full(uintptr) bool { return false }
+
+// Knows is false: there is no memory to advise on.
+func Knows(Advice) bool { return false }
+
+// Advise is unknown here.
+func Advise([]byte, Advice) error { return errors.ErrUnsupported }
+
+// Resident is unknown here.
 func Resident([]byte, []bool) error { return errors.ErrUnsupported }
 
-// The verbs of files that do not exist here either.
+// CacheStat is unknown here.
+func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, errors.ErrUnsupported }
 
-func Knows(Advice) bool                                  { return false }
-func StartSync(uintptr, int64, int64, []byte) error      { return errors.ErrUnsupported }
-func Full(uintptr) bool                                  { return false }
-func CacheStat(uintptr, int64, int64) (c Cache, e error) { return c, errors.ErrUnsupported }
-func Allocate(uintptr, int64, int64) error               { return errors.ErrUnsupported }
-func Punch(uintptr, int64, int64) error                  { return errors.ErrUnsupported }
-func Memory(string, int64) (*os.File, error)             { return nil, errors.ErrUnsupported }
-func Seal(uintptr, Seals) error                          { return errors.ErrUnsupported }
+// Allocate is unknown here.
+func Allocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
+
+// Punch is unknown here.
+func Punch(uintptr, int64, int64) error { return errors.ErrUnsupported }
+
+// Drop is unknown here.
+func Drop([]byte) error { return errors.ErrUnsupported }
+
+// Memory is unknown here.
+func Memory(string, int64) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+// Seal is unknown here.
+func Seal(uintptr, Seals) error { return errors.ErrUnsupported }

@@ -57,6 +57,7 @@ var (
 	getSystemInfo         = kernel32.NewProc("GetSystemInfo")
 	prefetchVirtualMemory = kernel32.NewProc("PrefetchVirtualMemory")
 	queryWorkingSetEx     = kernel32.NewProc("K32QueryWorkingSetEx")
+	virtualQuery          = kernel32.NewProc("VirtualQuery")
 	reOpenFile            = kernel32.NewProc("ReOpenFile")
 
 	ntQueryVolumeInformationFile = ntdll.NewProc("NtQueryVolumeInformationFile")
@@ -447,11 +448,11 @@ func Unmap(b []byte) error {
 // Protect calls VirtualProtect. Stores to a private view stay private, and
 // rights that the file's handle does not give are ERROR_ACCESS_DENIED.
 func Protect(b []byte, p Prot) error {
-	info, err := query(b)
+	r, err := query(b)
 	if err != nil {
 		return err
 	}
-	copies := info.AllocationProtect&(windows.PAGE_WRITECOPY|windows.PAGE_EXECUTE_WRITECOPY) != 0
+	copies := r.firstProtect&(windows.PAGE_WRITECOPY|windows.PAGE_EXECUTE_WRITECOPY) != 0
 	var old uint32
 	err = windows.VirtualProtect(address(b), uintptr(len(b)), p.page(copies), &old)
 	if err == windows.ERROR_INVALID_PARAMETER {
@@ -460,10 +461,21 @@ func Protect(b []byte, p Prot) error {
 	return err
 }
 
+// region is MEMORY_BASIC_INFORMATION: pages of one kind. The type of that name
+// in golang.org/x/sys/windows has a field that 32-bit systems have not.
+type region struct {
+	_, _         uintptr
+	firstProtect uint32 // of the whole mapping, when it was made
+	size         uintptr
+	state        uint32
+	protect      uint32
+	kind         uint32
+}
+
 // query asks VirtualQuery about the pages at the beginning of b.
-func query(b []byte) (info windows.MemoryBasicInformation, err error) {
-	err = windows.VirtualQuery(address(b), &info, unsafe.Sizeof(info))
-	return info, err
+func query(b []byte) (r region, err error) {
+	_, err = call(virtualQuery, address(b), uintptr(unsafe.Pointer(&r)), unsafe.Sizeof(r))
+	return r, err
 }
 
 // Populate calls PrefetchVirtualMemory, which reads in one system call what
@@ -630,16 +642,16 @@ func deviceControl(fd uintptr, code uint32, in *byte, n uint32) error {
 // A view has no means to forget its copies.
 func Drop(b []byte) error {
 	for len(b) > 0 {
-		info, err := query(b)
+		r, err := query(b)
 		if err != nil {
 			return err
 		}
-		if info.Type != memPrivate {
+		if r.kind != memPrivate {
 			return errors.ErrUnsupported
 		}
-		n := min(uintptr(len(b)), info.RegionSize)
-		if info.State == windows.MEM_COMMIT { // not released
-			if err := recommit(address(b), n, info.Protect); err != nil {
+		n := min(uintptr(len(b)), r.size)
+		if r.state == windows.MEM_COMMIT { // not released
+			if err := recommit(address(b), n, r.protect); err != nil {
 				return err
 			}
 		}

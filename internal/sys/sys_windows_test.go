@@ -15,17 +15,21 @@ func TestPlaceholder(t *testing.T) {
 	if !placeholders() {
 		t.Skip("this system has no placeholders")
 	}
-	f, _ := scratch(t, PageSize()+1, os.O_RDWR)
-	b := mapped(t, f, 0, PageSize()+1, Read|Write, 0)
-	if err := Revoke(b); err != nil {
-		t.Fatal(err)
-	}
-	info, err := query(b)
-	if err != nil || info.State != windows.MEM_RESERVE || info.RegionSize != uintptr(len(b)) {
-		t.Errorf("after Revoke: %+v, %v", info, err)
-	}
-	if err := f.Truncate(0); err != nil {
-		t.Errorf("Truncate after Revoke: %v", err)
+	for _, kind := range []Flag{0, Private} {
+		f, text := scratch(t, Granularity()+PageSize()+1, os.O_RDWR)
+		for _, off := range []int{0, Granularity()} {
+			b := mapped(t, f, int64(off), len(text)-off, Read, kind)
+			if err := Revoke(b); err != nil {
+				t.Fatal(err)
+			}
+			r, err := query(b)
+			if err != nil || r.state != windows.MEM_RESERVE || r.size != uintptr(len(b)) {
+				t.Errorf("after Revoke: %+v, %v", r, err)
+			}
+		}
+		if err := f.Truncate(0); err != nil {
+			t.Errorf("Truncate after Revoke: %v", err)
+		}
 	}
 }
 

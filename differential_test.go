@@ -1,0 +1,87 @@
+package mmap_test
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-93fed273/mmap/internal/model"
+)
+
+var (
+	modelSeed  = flag.Uint64("model.seed", 1, "the first seed of TestDifferential")
+	modelCalls = flag.Int("model.calls", 220_000, "how many calls TestDifferential makes")
+)
+
+// playCalls is the length of one play: long enough for a file to be mapped,
+// grown, cut, closed and opened again, and short enough for many files.
+const playCalls = 200
+
+// TestDifferential plays random calls on Regions and on what they must behave
+// like. To see a failure again: go test -run TestDifferential -model.seed=N.
+func TestDifferential(t *testing.T) {
+	calls := *modelCalls
+	if testing.Short() {
+		calls /= 10
+	}
+	const workers = 2
+	for w := range uint64(workers) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			lab := newLab(t)
+			for i := range uint64(calls / playCalls / workers) {
+				seed := *modelSeed + i*workers + w
+				if !playOn(t, lab, model.Random(seed, playCalls)) {
+					t.Fatalf("this was -model.seed=%d", seed)
+				}
+			}
+		})
+	}
+}
+
+// FuzzDifferential lets the fuzzer choose the calls.
+func FuzzDifferential(f *testing.F) {
+	for seed := range uint64(32) {
+		f.Add([]byte(model.Random(seed, 40)))
+	}
+	lab := newLab(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		playOn(t, lab, model.Case(b[:min(len(b), 2000)]))
+	})
+}
+
+// newLab makes a Lab that lives as long as the test.
+func newLab(t testing.TB) *model.Lab {
+	t.Helper()
+	lab, err := model.NewLab(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lab
+}
+
+// playOn plays c; when Region and oracle differ it reports the shortest part
+// of c that shows it.
+func playOn(t testing.TB, lab *model.Lab, c model.Case) (same bool) {
+	t.Helper()
+	d, err := lab.Play(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d == nil {
+		return true
+	}
+	if short := lab.Shrink(c); short.Calls() <= c.Calls() {
+		if again, err := lab.Play(short); err == nil && again != nil {
+			d = again
+		}
+	}
+	t.Errorf("%s (-oracle +region):\n%s\n%s\ncase %v", d.Call, cmp.Diff(d.Want, d.Got), lab.Explain(d.Case), d.Case)
+	return false
+}

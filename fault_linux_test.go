@@ -1,0 +1,143 @@
+package mmap_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/seed-93fed273/mmap"
+)
+
+// inMountNamespace makes the command run where it can mount file systems: in a
+// mount namespace of its own, and for ordinary users in a user namespace too.
+func inMountNamespace(attr *syscall.SysProcAttr) {
+	attr.Cloneflags |= syscall.CLONE_NEWNS
+	if uid := os.Getuid(); uid != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+}
+
+// mountTmpfs mounts a file system of 64 KiB and returns where.
+func mountTmpfs(t *testing.T) string {
+	t.Helper()
+	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		t.Skip("the mounts cannot be made private: ", err)
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skip("tmpfs cannot be mounted: ", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// TestFullFileSystem: holes of a file on a file system without room. WriteAt
+// returns what os.File returns, View a *FaultError, and both go on.
+func TestFullFileSystem(t *testing.T) {
+	cmd := child(t)
+	if cmd == nil {
+		fullFileSystem(t, mountTmpfs(t))
+		return
+	}
+	cmd.SysProcAttr = new(syscall.SysProcAttr)
+	inMountNamespace(cmd.SysProcAttr)
+	succeed(t, cmd)
+}
+
+// fullFileSystem is TestFullFileSystem on a file system of 64 KiB.
+func fullFileSystem(t *testing.T, dir string) {
+	const size = 1 << 20
+	t.Run("WriteAt across", func(t *testing.T) {
+		for _, off := range []int64{0, 100, 4096, 300 << 10} {
+			p := pattern(2, size-int(off))
+			want, wantErr, kept := writeSparse(t, dir, off, p, false)
+			got, gotErr, now := writeSparse(t, dir, off, p, true)
+			if got != want || !sameError(gotErr, wantErr) || !errors.Is(gotErr, syscall.ENOSPC) {
+				t.Errorf("WriteAt at %d = %d, %v; os.File: %d, %v", off, got, gotErr, want, wantErr)
+			}
+			if !bytes.Equal(now, kept) {
+				t.Errorf("WriteAt at %d: another file than by os.File, from byte %d on", off, differ(now, kept))
+			}
+		}
+	})
+	name := sparse(t, dir, size)
+	r := openMapped(t, name, os.O_RDWR, nil)
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, size), 0o666); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the file system is not full: %v", err)
+	}
+	t.Run("WriteAt", func(t *testing.T) {
+		if n, err := r.WriteAt(make([]byte, 10), 512<<10); n != 0 || !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("WriteAt = %d, %v", n, err)
+		}
+	})
+	t.Run("View", func(t *testing.T) {
+		at := int64(512 << 10)
+		err := r.View(0, mmap.ToEnd, func(b []byte) error { b[at] = 1; return nil })
+		checkFault(t, err, r, at, at+1, syscall.ENOSPC)
+	})
+	t.Run("after", func(t *testing.T) {
+		if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.WriteAt([]byte("room"), 512<<10); n != 4 || err != nil {
+			t.Fatalf("WriteAt = %d, %v, though there is room again", n, err)
+		}
+		// Not the whole file: to read a hole of tmpfs takes room too.
+		if err := r.View(600<<10, 1, func(b []byte) error { b[0] = 1; return nil }); err != nil {
+			t.Fatalf("View: %v, though there is room again", err)
+		}
+	})
+}
+
+// sparse makes a file of size bytes without any block.
+func sparse(t *testing.T, dir string, size int64) string {
+	t.Helper()
+	f, err := os.CreateTemp(dir, "sparse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// writeSparse writes p into a sparse file by an os.File or a mapped Region,
+// and returns the result and what the file then holds.
+func writeSparse(t *testing.T, dir string, off int64, p []byte, mapped bool) (int, error, []byte) {
+	t.Helper()
+	name := sparse(t, dir, 1<<20)
+	defer os.Remove(name)
+	var n int
+	var err error
+	if mapped {
+		r, bad := mmap.OpenFile(name, os.O_RDWR, 0, &mmap.Options{Prot: mmap.ProtRead | mmap.ProtWrite})
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		defer r.Close()
+		n, err = r.WriteAt(p, off)
+	} else {
+		f, bad := os.OpenFile(name, os.O_RDWR, 0)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		defer f.Close()
+		n, err = f.WriteAt(p, off)
+	}
+	b, bad := os.ReadFile(name)
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	return n, err, b
+}
