@@ -35,9 +35,10 @@ func (e *FaultError) Error() string {
 func (e *FaultError) Unwrap() error { return e.Err }
 
 // wrap is the one place where an error gets its operation and its file, as
-// os.File does it: nil and io.EOF pass bare, and so does what has them already.
+// os.File does it: nil, io.EOF and io.ErrShortWrite pass bare, and so does what
+// has them already.
 func wrap(op, path string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || err == io.EOF || err == io.ErrShortWrite {
 		return err
 	}
 	var fault *FaultError
