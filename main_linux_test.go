@@ -105,6 +105,16 @@ func protections(t testing.TB, addr uintptr, n int) (found []string) {
 	return found
 }
 
+// checkRevoked fails unless nothing at the addresses can be touched.
+func checkRevoked(t testing.TB, addr uintptr, n int) {
+	t.Helper()
+	for _, p := range protections(t, addr, n) {
+		if !strings.HasPrefix(p, "---") {
+			t.Errorf("the memory of a closed Region is %s", p)
+		}
+	}
+}
+
 // smaps returns what the kernel tells about the map that begins at addr.
 func smaps(t testing.TB, addr uintptr) map[string]string {
 	t.Helper()

@@ -288,64 +288,6 @@ func (r *Region) WriteString(s string) (int, error) {
 	return r.Write(stringBytes(s))
 }
 
-// ReadFrom writes what src gives until it ends, from the cursor on, and moves
-// the cursor, as [os.File.ReadFrom] does. From a regular file the kernel
-// copies, where it can; what others read goes through a buffer, because an
-// [io.Reader] may use all of a slice as scratch.
-func (r *Region) ReadFrom(src io.Reader) (int64, error) {
-	if r.handsOver() && !r.appends && fromFile(src) {
-		return r.takeOver(src)
-	}
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
-	return io.CopyBuffer(writerOnly{r}, src, buf[:])
-}
-
-// writerOnly shows nothing but Write.
-type writerOnly struct{ r *Region }
-
-func (w writerOnly) Write(p []byte) (int, error) { return w.r.Write(p) }
-
-// fromFile reports whether src is a regular file, or the beginning of one, as
-// io.Copy and io.CopyN pass it on. The descriptor's ReadFrom takes nothing in
-// place from anything that only looks like one.
-func fromFile(src io.Reader) bool {
-	if part, ok := src.(*io.LimitedReader); ok {
-		src = part.R
-	}
-	f, ok := src.(interface {
-		fs.File
-		io.Seeker
-		Fd() uintptr
-	})
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode().IsRegular()
-}
-
-// takeOver lets the kernel copy from descriptor to descriptor. The size is
-// asked for afterwards, so the control lock need not be held meanwhile.
-func (r *Region) takeOver(src io.Reader) (int64, error) {
-	r.cursor.Lock()
-	defer r.cursor.Unlock()
-	if !r.cursor.inFile {
-		if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
-			return 0, err
-		}
-	}
-	r.mu.Lock()
-	r.clearTail()
-	r.mu.Unlock()
-	n, err := r.f.ReadFrom(src)
-	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {
-		r.cursor.off = at
-	}
-	r.noticed()
-	return n, err
-}
-
 // Truncate changes the size of the file to size bytes, as [os.File.Truncate]
 // does; the cursor stays. Bytes past size are gone, and are zero when the file
 // grows again. With Options.Offset, size counts from the Region's first byte.

@@ -1,5 +1,6 @@
 // The one function of bcryptprimitives.dll without which no Go program
-// starts, for Wine before 9.0, which has no such library. See the script wine.
+// starts, for old Wine, such as 8.0, which lacks the library. See the script
+// wine.
 
 #include <windows.h>
 #include <ntsecapi.h>

@@ -67,6 +67,8 @@ func (p *play) excuse(c call, s state, got, want outcome) (outcome, outcome) {
 		return got, p.excuseFlush(c, s, got, want)
 	case opWrite, opWriteAt, opWriteByte, opWriteString, opViewWrites, opReadFromBytes, opReadFromFile, opReadFromPart:
 		p.loss.wrote(max(p.now().size, s.size))
+	case opViewReads, opBytes:
+		p.loss.wrote(s.known) // writable bytes that somebody saw count as written
 	}
 	if p.closed || p.s.private() || s.known <= s.size {
 		return got, want

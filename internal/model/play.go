@@ -372,11 +372,8 @@ func (p *play) bytes() (got, want outcome) {
 	}
 	if p.raw == nil && len(b) > 0 {
 		p.raw = b
-		p.loss.wrote(int64(len(b)))
 	}
-	if p.loss.end = max(p.loss.end, p.loss.raw); len(b) > 0 {
-		p.loss.raw = max(p.loss.raw, int64(len(b)))
-	}
+	p.loss.raw = max(p.loss.raw, int64(len(b)))
 	now := make([]byte, size)
 	n, _ := p.oracle.ReadAt(now, 0)
 	want.data = now[:min(n, len(b))]

@@ -1,0 +1,714 @@
+package mmap_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// ctlCall is a control call with its range still open.
+type ctlCall struct {
+	name string
+	op   string // what its errors say they did
+	do   func(r *mmap.Region, off, n int64) error
+}
+
+// ctlAdvises are all constants, by their names.
+var ctlAdvises = []mmap.Advice{mmap.Normal, mmap.Sequential, mmap.Random, mmap.WillNeed, mmap.DontNeed, mmap.Free,
+	mmap.Cold, mmap.PageOut, mmap.HugePage, mmap.NoHugePage, mmap.Collapse, mmap.PopulateRead, mmap.PopulateWrite,
+	mmap.DontFork, mmap.DoFork, mmap.DontDump, mmap.DoDump, mmap.Mergeable, mmap.Unmergeable}
+
+// ctlCalls are the control calls whose range must lie inside the Region. Those
+// that change what bytes there are come last.
+func ctlCalls() []ctlCall {
+	calls := []ctlCall{
+		{"Prefetch", "prefetch", func(r *mmap.Region, off, n int64) error { return r.Prefetch(mmap.Span{Off: off, Len: n}) }},
+		{"Resident", "mincore", func(r *mmap.Region, off, n int64) error { _, err := r.Resident(off, n); return err }},
+		{"CacheStat", "cachestat", func(r *mmap.Region, off, n int64) error { _, err := r.CacheStat(off, n); return err }},
+		{"Lock", "mlock", (*mmap.Region).Lock},
+		{"Unlock", "munlock", (*mmap.Region).Unlock},
+	}
+	for _, p := range []mmap.Prot{mmap.ProtNone, mmap.ProtRead, mmap.ProtRead | mmap.ProtWrite} {
+		calls = append(calls, ctlCall{fmt.Sprintf("Protect(%d)", p), "mprotect",
+			func(r *mmap.Region, off, n int64) error { return r.Protect(off, n, p) }})
+	}
+	for _, a := range []mmap.Advice{mmap.Random, mmap.WillNeed, mmap.Cold, mmap.PageOut, mmap.DontDump, mmap.PopulateRead, mmap.DontNeed} {
+		calls = append(calls, ctlCall{a.String(), "advise",
+			func(r *mmap.Region, off, n int64) error { return r.Advise(off, n, a) }})
+	}
+	return append(calls,
+		ctlCall{"Discard", "discard", (*mmap.Region).Discard},
+		ctlCall{"Release", "munmap", (*mmap.Region).Release})
+}
+
+// ctlKinds are Regions of size bytes, one of each kind, all of them writable.
+func ctlKinds(t testing.TB, size int64) map[string]*mmap.Region {
+	t.Helper()
+	data := pattern(0, int(size)+1000)
+	return map[string]*mmap.Region{
+		"shared":    openRegion(t, newFile(t, data[:size]), os.O_RDWR, nil),
+		"private":   openRegion(t, newFile(t, data[:size]), os.O_RDONLY, &mmap.Options{Private: true}),
+		"window":    openRegion(t, newFile(t, data), os.O_RDWR, &mmap.Options{Offset: 333, Length: size}),
+		"anonymous": ctlAnonymous(t, size, nil),
+	}
+}
+
+// TestControlRanges is the table of offsets and lengths, of every call on every
+// kind of Region.
+func TestControlRanges(t *testing.T) {
+	needsMemory(t)
+	page, size := mmap.PageSize(), 3*mmap.PageSize()+100
+	for _, c := range []struct {
+		off, n int64
+		want   error
+	}{
+		{0, 0, nil}, {5, 0, nil}, {size, 0, nil}, {0, mmap.ToEnd, nil}, {7, mmap.ToEnd, nil}, {size, mmap.ToEnd, nil},
+		{7, 13, nil}, {page - 1, 2, nil}, {page, page, nil}, {0, size, nil}, {size - 1, 1, nil}, {3 * page, 100, nil},
+		{size - 1, 2, io.ErrUnexpectedEOF}, {size, 1, io.ErrUnexpectedEOF}, {size + 1, mmap.ToEnd, io.ErrUnexpectedEOF},
+		{0, size + 1, io.ErrUnexpectedEOF}, {4 * page, page, io.ErrUnexpectedEOF}, {math.MaxInt64 - 5, 3, io.ErrUnexpectedEOF},
+		{-1, 1, syscall.EINVAL}, {-1, 0, syscall.EINVAL}, {-page, mmap.ToEnd, syscall.EINVAL}, {0, -2, syscall.EINVAL},
+		{0, math.MinInt64, syscall.EINVAL}, {1, math.MaxInt64, syscall.EINVAL}, {math.MaxInt64, math.MaxInt64, syscall.EINVAL},
+	} {
+		for kind, r := range ctlKinds(t, size) {
+			for _, call := range ctlCalls() {
+				err := call.do(r, c.off, c.n)
+				if !ctlWants(r, call, kind, err, c.want) {
+					t.Errorf("%s of %s memory at %d of %d: %v, want %v", call.name, kind, c.off, c.n, err, c.want)
+				}
+			}
+			r.Close()
+		}
+	}
+}
+
+// ctlWants reports whether err is what is wanted of a call: nil may also be
+// what the system, or this kind of memory, cannot do or forbids.
+func ctlWants(r *mmap.Region, call ctlCall, kind string, err, want error) bool {
+	var named *fs.PathError
+	if err != nil && (!errors.As(err, &named) || named.Op != call.op || named.Path != r.Name()) {
+		return false
+	}
+	// Private memory forgets nothing by advice, whatever the range.
+	if kind == "private" && call.name == "DontNeed" {
+		return errors.Is(err, syscall.EINVAL)
+	}
+	return errors.Is(err, want) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// TestControlZero checks that a length of 0 does nothing, with what would be
+// seen if it did.
+func TestControlZero(t *testing.T) {
+	needsMemory(t)
+	size := 3 * mmap.PageSize()
+	for kind, r := range ctlKinds(t, size) {
+		want := make([]byte, size)
+		ctlRead(t, r, want, 0)
+		for _, call := range ctlCalls() {
+			for _, off := range []int64{0, 1, mmap.PageSize(), size} {
+				if err := call.do(r, off, 0); err != nil && !errors.Is(err, errors.ErrUnsupported) && call.name != "DontNeed" {
+					t.Errorf("%s of nothing of %s memory: %v", call.name, kind, err)
+				}
+			}
+		}
+		if _, err := r.WriteAt([]byte{want[0]}, 0); err != nil {
+			t.Errorf("%s memory cannot be written after calls about nothing: %v", kind, err)
+		}
+		if got := ctlRead(t, r, make([]byte, size), 0); got != string(want) {
+			t.Errorf("calls about nothing changed %s memory", kind)
+		}
+	}
+}
+
+// TestControlClosed checks that every call on a closed Region says so.
+func TestControlClosed(t *testing.T) {
+	needsMemory(t)
+	for kind, r := range ctlKinds(t, 2*mmap.PageSize()) {
+		r.Close()
+		for _, call := range append(ctlCalls(), ctlCall{"Allocate", "allocate", (*mmap.Region).Allocate}) {
+			err := call.do(r, 0, mmap.PageSize())
+			if kind == "private" && call.name == "DontNeed" {
+				continue
+			}
+			if !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s of closed %s memory: %v", call.name, kind, err)
+			}
+		}
+	}
+}
+
+// TestControlDescriptor checks what the calls about memory say of a Region that
+// has none: a pipe, and one without a byte.
+func TestControlDescriptor(t *testing.T) {
+	needsMemory(t)
+	empty := openRegion(t, newFile(t, nil), os.O_RDWR, nil)
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	defer to.Close()
+	pipe, err := mmap.Map(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	for _, call := range ctlCalls() {
+		if err := call.do(empty, 0, mmap.ToEnd); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s of an empty file: %v", call.name, err)
+		}
+		if err := call.do(pipe, 0, 10); err == nil {
+			t.Errorf("%s of a pipe says it worked", call.name)
+		}
+	}
+}
+
+// TestAdviceNames checks that every advice has its name, that Supported is
+// what Advise does, and that what is no advice is an error.
+func TestAdviceNames(t *testing.T) {
+	names := map[string]bool{}
+	r := ctlAnonymous(t, 2*mmap.PageSize(), nil)
+	for i, a := range ctlAdvises {
+		if int(a) != i || names[a.String()] {
+			t.Errorf("%v is %d, want %d", a, a, i)
+		}
+		names[a.String()] = true
+		if err := r.Advise(0, 0, a); errors.Is(err, errors.ErrUnsupported) == a.Supported() {
+			t.Errorf("%v: supported %v, but: %v", a, a.Supported(), err)
+		}
+	}
+	none := mmap.Advice(len(ctlAdvises))
+	if none.Supported() || none.String() != "Advice(19)" {
+		t.Errorf("%v is not an advice", none)
+	}
+	for _, n := range []int64{0, 10} {
+		if err := r.Advise(0, n, none); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("Advise(%v): %v", none, err)
+		}
+	}
+	if err := r.Protect(0, 10, mmap.ProtNone|mmap.ProtRead); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("no access and reading: %v", err)
+	}
+	if err := r.Protect(0, 10, 1<<6); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("an unknown protection: %v", err)
+	}
+}
+
+// TestAdviceLoses checks that advice does not throw away what memory alone
+// has: private pages of a file, and shared ones, which Free would.
+func TestAdviceLoses(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	for kind, r := range ctlKinds(t, 2*page) {
+		if _, err := r.WriteAt([]byte("kept"), 10); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range []mmap.Advice{mmap.DontNeed, mmap.Free} {
+			if kind == "anonymous" || !a.Supported() {
+				continue
+			}
+			if err := r.Advise(0, mmap.ToEnd, a); err == nil && a == mmap.Free {
+				t.Errorf("Free of %s memory worked", kind)
+			}
+			if got := ctlRead(t, r, make([]byte, 4), 10); got != "kept" {
+				t.Errorf("after %v %s memory has %q", a, kind, got)
+			}
+		}
+	}
+}
+
+// TestAdvisePartialPage checks that advice that drops whole pages leaves those
+// alone that lie partly outside its range, but takes the Region's own last.
+func TestAdvisePartialPage(t *testing.T) {
+	if !mmap.DontNeed.Supported() || runtime.GOOS != "linux" {
+		t.Skip("dropping the pages of anonymous memory is Linux's")
+	}
+	page := mmap.PageSize()
+	size := 3*page + 100
+	for _, c := range []struct{ off, n, lo, hi int64 }{
+		{1, 3*page - 2, page, 2 * page}, {0, 2*page - 1, 0, page}, {1, page, 0, 0}, {page + 1, page - 1, 0, 0},
+		{page - 1, mmap.ToEnd, page, size}, {0, mmap.ToEnd, 0, size}, {2 * page, page, 2 * page, 3 * page},
+	} {
+		r := ctlAnonymous(t, size, nil)
+		want := pattern(1, int(size))
+		if _, err := r.WriteAt(want, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Advise(c.off, c.n, mmap.DontNeed); err != nil {
+			t.Fatal(err)
+		}
+		clear(want[c.lo:c.hi])
+		ctlSame(t, fmt.Sprintf("DontNeed at %d of %d", c.off, c.n), ctlRead(t, r, make([]byte, size), 0), want)
+	}
+}
+
+// ctlSame compares contents and says where they differ first.
+func ctlSame(t testing.TB, what, got string, want []byte) {
+	t.Helper()
+	if got == string(want) {
+		return
+	}
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			t.Errorf("%s: byte %d is %d, want %d", what, i, got[i], want[i])
+			return
+		}
+	}
+	t.Errorf("%s: %d bytes, want %d", what, len(got), len(want))
+}
+
+// TestDiscardBytes checks what reads as zero after Discard, to the byte, and
+// that all other bytes stay: of the Region and of the file.
+func TestDiscardBytes(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	size := 3*page + 100
+	for _, c := range []struct{ off, n int64 }{
+		{0, mmap.ToEnd}, {0, size}, {1, 10}, {page - 5, 10}, {page, page}, {5, 2*page + 3},
+		{3*page + 1, 99}, {3*page + 1, mmap.ToEnd}, {size - 1, 1}, {2 * page, 50}, {0, page},
+	} {
+		for _, share := range []bool{false, true} {
+			r := ctlAnonymous(t, size, &mmap.Options{Share: share})
+			want := pattern(2, int(size))
+			if _, err := r.WriteAt(want, 0); err != nil {
+				t.Fatal(err)
+			}
+			ctlDiscard(t, r, c.off, c.n, want)
+		}
+		name := newFile(t, pattern(2, int(size)+1000))
+		w := openMapped(t, name, os.O_RDWR, &mmap.Options{Offset: 333, Length: size})
+		want := pattern(2, int(size)+1000)
+		ctlDiscard(t, w, c.off, c.n, want[333:333+size])
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			ctlSame(t, fmt.Sprintf("the file after Discard at %d of %d in a window", c.off, c.n), string(got), want)
+		}
+	}
+}
+
+// ctlDiscard discards a range of r, and of want, and compares.
+func ctlDiscard(t *testing.T, r *mmap.Region, off, n int64, want []byte) {
+	t.Helper()
+	err := r.Discard(off, n)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n == mmap.ToEnd {
+		n = int64(len(want)) - off
+	}
+	clear(want[off : off+n])
+	ctlSame(t, fmt.Sprintf("Discard at %d of %d", off, n), ctlRead(t, r, make([]byte, len(want)), 0), want)
+	if r.Size() != int64(len(want)) {
+		t.Errorf("Discard at %d of %d changed the size to %d", off, n, r.Size())
+	}
+}
+
+// TestDiscardPrivate checks that whole pages of private memory show the file
+// again, that pages in part keep what was stored, and that the file stays.
+func TestDiscardPrivate(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	size := 3*page + 100
+	for _, c := range []struct{ off, n, lo, hi int64 }{
+		{0, mmap.ToEnd, 0, size}, {0, size, 0, size}, {1, 10, 0, 0}, {1, 2 * page, page, 2 * page},
+		{page, page, page, 2 * page}, {3 * page, 100, 3 * page, size}, {3 * page, 99, 0, 0},
+	} {
+		file := pattern(3, int(size))
+		name := newFile(t, file)
+		r := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
+		want := bytes.Repeat([]byte{200}, int(size))
+		if _, err := r.WriteAt(want, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Discard(c.off, c.n); errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		copy(want[c.lo:c.hi], file[c.lo:c.hi])
+		ctlSame(t, fmt.Sprintf("Discard at %d of %d", c.off, c.n), ctlRead(t, r, make([]byte, size), 0), want)
+		if got, _ := os.ReadFile(name); !bytes.Equal(got, file) {
+			t.Errorf("Discard at %d of %d of private memory changed the file", c.off, c.n)
+		}
+	}
+}
+
+// TestDiscardLocked checks that Discard of memory that is pinned works as of
+// other memory, or fails before it has changed a byte.
+func TestDiscardLocked(t *testing.T) {
+	page := mmap.PageSize()
+	r := ctlAnonymous(t, 3*page, nil)
+	want := pattern(0, int(3*page))
+	if _, err := r.WriteAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Lock(0, mmap.ToEnd); err != nil {
+		t.Skip(err)
+	}
+	if err := r.Discard(10, 2*page); err == nil {
+		clear(want[10 : 10+2*page])
+	}
+	ctlSame(t, "Discard of pinned memory", ctlRead(t, r, make([]byte, 3*page), 0), want)
+}
+
+// TestDiscardDenied checks that Discard is a write: protection and a file open
+// for reading refuse it.
+func TestDiscardDenied(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	for kind, r := range ctlKinds(t, 3*page) {
+		want := []byte(ctlRead(t, r, make([]byte, 3*page), 0))
+		if err := r.Protect(page, 1, mmap.ProtRead); err != nil {
+			t.Fatal(err)
+		}
+		for _, off := range []int64{page, page - 1, 0} {
+			if err := r.Discard(off, 2*page); !errors.Is(err, syscall.EACCES) {
+				t.Errorf("Discard at %d of protected %s memory: %v", off, kind, err)
+			}
+		}
+		ctlSame(t, kind, ctlRead(t, r, make([]byte, 3*page), 0), want)
+	}
+	name := newFile(t, pattern(0, 100))
+	if err := openRegion(t, name, os.O_RDONLY, nil).Discard(0, 10); err == nil {
+		t.Error("Discard in a file open for reading worked")
+	}
+	if got, _ := os.ReadFile(name); !bytes.Equal(got, pattern(0, 100)) {
+		t.Error("Discard changed a file open for reading")
+	}
+}
+
+// TestAllocateRanges is the table for Allocate, which alone may name a range
+// past the end: what size and error come of it. Bytes that are there stay.
+func TestAllocateRanges(t *testing.T) {
+	data := pattern(0, 10000)
+	for _, c := range []struct {
+		off, n, size int64
+		want         error
+	}{
+		{0, 0, 10000, nil}, {20000, 0, 10000, nil}, {0, mmap.ToEnd, 10000, nil}, {20000, mmap.ToEnd, 10000, nil},
+		{0, 10000, 10000, nil}, {5, 7, 10000, nil}, {9999, 1, 10000, nil}, {9999, 2, 10001, nil}, {10000, 1, 10001, nil},
+		{12345, 67, 12412, nil}, {0, 100001, 100001, nil},
+		{-1, 1, 10000, syscall.EINVAL}, {0, -2, 10000, syscall.EINVAL}, {1, math.MaxInt64, 10000, syscall.EINVAL},
+	} {
+		name := newFile(t, data)
+		r := openRegion(t, name, os.O_RDWR, nil)
+		err := r.Allocate(c.off, c.n)
+		if errors.Is(err, errors.ErrUnsupported) {
+			continue
+		}
+		info, bad := os.Stat(name)
+		if bad != nil || !errors.Is(err, c.want) || info.Size() != c.size || r.Size() != c.size {
+			t.Errorf("Allocate at %d of %d: %v, %d and %d bytes; want %v, %d bytes", c.off, c.n, err, info.Size(), r.Size(), c.want, c.size)
+		}
+		want := append(slices.Clone(data), make([]byte, c.size-10000)...)
+		ctlSame(t, fmt.Sprintf("Allocate at %d of %d", c.off, c.n), ctlRead(t, r, make([]byte, c.size), 0), want)
+	}
+}
+
+// TestAllocateRefused checks where Allocate must not grow anything: in windows
+// past their end, in private and anonymous memory, without the right to write.
+func TestAllocateRefused(t *testing.T) {
+	needsMemory(t)
+	name := newFile(t, pattern(0, 10000))
+	w := openRegion(t, name, os.O_RDWR, &mmap.Options{Offset: 100, Length: 20000})
+	if err := w.Allocate(1, 20000); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("past the window: %v", err)
+	}
+	if err := w.Allocate(0, 15000); err != nil && !errors.Is(err, errors.ErrUnsupported) || err == nil && w.Size() != 15000 {
+		t.Errorf("inside the window: %v, %d bytes", err, w.Size())
+	}
+	for kind, r := range map[string]*mmap.Region{
+		"private":   openRegion(t, name, os.O_RDWR, &mmap.Options{Private: true}),
+		"anonymous": ctlAnonymous(t, 100, nil),
+	} {
+		if err := r.Allocate(0, 10); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("Allocate in %s memory: %v", kind, err)
+		}
+	}
+	if err := openRegion(t, name, os.O_RDONLY, nil).Allocate(0, 1<<20); err == nil {
+		t.Error("Allocate in a file open for reading worked")
+	}
+	if info, err := os.Stat(name); err != nil || info.Size() > 15100 {
+		t.Errorf("the file has %d bytes (%v)", info.Size(), err)
+	}
+}
+
+// TestReleased checks what is left of released pages: shared ones are the
+// descriptor's, others are gone, and no call revives either.
+func TestReleased(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	for kind, r := range ctlKinds(t, 4*page) {
+		if kind == "window" {
+			continue // its pages begin elsewhere
+		}
+		want := ctlRead(t, r, make([]byte, page), page)
+		if err := r.Release(page, page); errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range ctlCalls() {
+			changes := slices.Contains([]string{"Lock", "Unlock", "Random", "DontDump"}, call.name) || call.op == "mprotect"
+			if err := call.do(r, 0, mmap.ToEnd); changes && err == nil {
+				t.Errorf("%s of a released page of %s memory worked", call.name, kind)
+			}
+		}
+		if !ctlFaults(r, page) || !ctlFaults(r, 2*page-1) || ctlFaults(r, page-1) || ctlFaults(r, 2*page) {
+			t.Errorf("%s memory: the released page, and it alone, must fault", kind)
+		}
+		got := make([]byte, page)
+		n, err := r.ReadAt(got, page)
+		if kind == "shared" {
+			continue // discarded above: see TestReleasedFile
+		}
+		if n != 0 || err == nil || string(got) == want && kind != "anonymous" {
+			t.Errorf("ReadAt of a released page of %s memory: %d, %v", kind, n, err)
+		}
+		if n, err := r.WriteAt([]byte("new"), page); n != 0 || err == nil {
+			t.Errorf("WriteAt of a released page of %s memory: %d, %v", kind, n, err)
+		}
+	}
+}
+
+// TestReleasedFile checks that bytes of released pages are read and written by
+// the descriptor, and that View says of them neither "cut" nor "forbidden".
+func TestReleasedFile(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	for _, flag := range []int{os.O_RDONLY, os.O_RDWR} {
+		data := pattern(4, int(4*page))
+		r := openMapped(t, newFile(t, data), flag, nil)
+		if err := r.Release(page/2, 2*page); errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ctlSame(t, "released", ctlRead(t, r, make([]byte, 4*page), 0), data)
+		if flag == os.O_RDWR {
+			if n, err := r.WriteAt([]byte("new"), page+1); n != 3 || err != nil {
+				t.Errorf("WriteAt: %d, %v", n, err)
+			}
+			if got := ctlRead(t, r, make([]byte, 3), page+1); got != "new" {
+				t.Errorf("ReadAt after WriteAt: %q", got)
+			}
+		}
+		var fault *mmap.FaultError
+		err := r.View(0, mmap.ToEnd, func(b []byte) error { ctlSink.Store(uint32(b[page])); return nil })
+		if !errors.As(err, &fault) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EACCES) || fault.Off != page {
+			t.Errorf("View of a released page, flags %#x: %v", flag, err)
+		}
+	}
+}
+
+// ctlSink keeps the compiler from leaving loads out.
+var ctlSink atomic.Uint32
+
+// ctlFaults reports whether a load of byte off faults.
+func ctlFaults(r *mmap.Region, off int64) bool {
+	err := r.View(0, mmap.ToEnd, func(b []byte) error { ctlSink.Store(uint32(b[off])); return nil })
+	return err != nil
+}
+
+// ctlTouch loads b[i] and reports whether that worked.
+func ctlTouch(b []byte, i int64) (ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { ok = recover() == nil }()
+	ctlSink.Store(uint32(b[i]))
+	return
+}
+
+// ctlWindow returns the memory of r, to be touched with ctlTouch alone.
+func ctlWindow(t testing.TB, r *mmap.Region) (b []byte) {
+	t.Helper()
+	if err := r.View(0, mmap.ToEnd, func(all []byte) error { b = all; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestControlNeighbours checks that no call on a window touches the rest of
+// its file's first and last page, and none on anonymous memory that beside it.
+func TestControlNeighbours(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	data := pattern(0, int(6*page))
+	for _, call := range ctlCalls() {
+		name := newFile(t, data)
+		left := openMapped(t, name, os.O_RDWR, &mmap.Options{Length: page + 100})
+		right := openMapped(t, name, os.O_RDWR, &mmap.Options{Offset: 4*page - 100, Length: page})
+		w := openMapped(t, name, os.O_RDWR, &mmap.Options{Offset: page + 100, Length: 3*page - 200})
+		if err := call.do(w, 0, mmap.ToEnd); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", call.name, err)
+		}
+		ctlIntact(t, call.name+", left", left, data[:page+100])
+		ctlIntact(t, call.name+", right", right, data[4*page-100:5*page-100])
+		got, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctlSame(t, call.name+", the file before", string(got[:page+100]), data[:page+100])
+		ctlSame(t, call.name+", the file after", string(got[4*page-100:]), data[4*page-100:])
+		if call.name != "Discard" {
+			ctlSame(t, call.name, string(got), data)
+		}
+	}
+}
+
+// ctlIntact checks that r has all its bytes, in memory, and takes new ones.
+func ctlIntact(t *testing.T, what string, r *mmap.Region, want []byte) {
+	t.Helper()
+	err := r.View(0, mmap.ToEnd, func(b []byte) error {
+		ctlSame(t, what, string(b), want)
+		for i := range b {
+			b[i]++
+			b[i]--
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// TestControlNeighbourMemory does the same with anonymous memory that lies
+// directly before and after.
+func TestControlNeighbourMemory(t *testing.T) {
+	page := mmap.PageSize()
+	data := pattern(0, int(2*page))
+	for _, call := range ctlCalls() {
+		var row [3]*mmap.Region
+		outer := ctlAnonymous(t, 6*page, nil)
+		base, _, _ := mmap.Memory(outer)
+		outer.Close()
+		outer = nil
+		if !settle(given) {
+			t.Skip("the addresses were not given back")
+		}
+		for i := range row {
+			row[i] = ctlAnonymous(t, 2*page, &mmap.Options{Addr: base + uintptr(int64(2*i)*page)})
+			if at, _, _ := mmap.Memory(row[i]); at != base+uintptr(int64(2*i)*page) {
+				t.Skip("the system places memory elsewhere")
+			}
+			if _, err := row[i].WriteAt(data, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := call.do(row[1], 0, mmap.ToEnd); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", call.name, err)
+		}
+		ctlIntact(t, call.name+", before", row[0], data)
+		ctlIntact(t, call.name+", after", row[2], data)
+		for _, r := range row {
+			r.Close()
+		}
+	}
+}
+
+// TestControlClose runs every call beside Close. Its error is nil or
+// os.ErrClosed, and after Close not one page can be touched: no call revives
+// what Close revoked.
+func TestControlClose(t *testing.T) {
+	needsMemory(t)
+	rounds := 60
+	if testing.Short() {
+		rounds = 10
+	}
+	page := mmap.PageSize()
+	calls := append(ctlCalls(), ctlCall{"Allocate", "allocate", (*mmap.Region).Allocate},
+		ctlCall{"PopulateWrite", "advise", func(r *mmap.Region, off, n int64) error { return r.Advise(off, n, mmap.PopulateWrite) }})
+	name := newFile(t, pattern(0, int(4*page)))
+	for _, call := range calls {
+		for i := range rounds {
+			r := openMapped(t, name, os.O_RDWR, nil)
+			if i%2 == 1 {
+				r = ctlAnonymous(t, 4*page, nil)
+			}
+			ctlRaceClose(t, call, r)
+		}
+	}
+}
+
+// ctlRaceClose calls until the Region is closed by another goroutine.
+func ctlRaceClose(t *testing.T, call ctlCall, r *mmap.Region) {
+	t.Helper()
+	b, begun := ctlWindow(t, r), make(chan struct{})
+	_, _, hold := mmap.Memory(r)
+	parallel(func() {
+		<-begun
+		if err := r.Close(); err != nil {
+			t.Errorf("Close beside %s: %v", call.name, err)
+		}
+	}, func() {
+		close(begun)
+		for err := error(nil); !errors.Is(err, os.ErrClosed); {
+			err = call.do(r, 0, r.Size())
+			if errors.Is(err, errors.ErrUnsupported) || r.Size() == 0 && err == nil || call.name == "Release" {
+				return
+			}
+			if err != nil && !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s beside Close: %v", call.name, err)
+				return
+			}
+		}
+	})
+	for off := int64(0); off < int64(len(b)); off += mmap.PageSize() {
+		if ctlTouch(b, off) {
+			t.Errorf("after Close beside %s byte %d can be touched", call.name, off)
+		}
+	}
+	runtime.KeepAlive(hold)
+}
+
+// TestControlTogether runs all calls beside one another, and beside growth and
+// reading, then compares what is left with what was written.
+func TestControlTogether(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	r := openMapped(t, newFile(t, pattern(0, int(8*page))), os.O_RDWR, nil)
+	var work []func()
+	for _, call := range ctlCalls() {
+		if call.name == "Release" || call.name == "Discard" {
+			continue
+		}
+		work = append(work, func() {
+			for i := range int64(30) {
+				if err := call.do(r, i%7*page, page+i); err != nil && !errors.Is(err, errors.ErrUnsupported) && !ctlDenied(err) {
+					t.Errorf("%s: %v", call.name, err)
+				}
+			}
+		})
+	}
+	work = append(work, func() {
+		for i := range int64(20) {
+			if err := r.Truncate(8*page + i*page*40); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	parallel(work...)
+	if err := r.Protect(0, mmap.ToEnd, mmap.ProtRead|mmap.ProtWrite); err != nil {
+		t.Fatal(err)
+	}
+	ctlSame(t, "at the end", ctlRead(t, r, make([]byte, 8*page), 0), pattern(0, int(8*page)))
+}
+
+// ctlDenied reports an error that protection by another goroutine explains: a
+// page that cannot be touched can be neither locked nor brought in.
+func ctlDenied(err error) bool {
+	return errors.Is(err, syscall.EACCES) || errors.Is(err, sys.Fault) || errors.Is(err, syscall.ENOMEM)
+}

@@ -1,0 +1,166 @@
+package mmap
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// layoutModel is the plainest layout there is: what each page is, one by one.
+// Its last page stands for all that come after it.
+type layoutModel [65]attr
+
+// with is layout.with, in pages.
+func (m *layoutModel) with(lo, hi int, change func(*attr)) {
+	for i := lo; i < hi; i++ {
+		change(&m[i])
+	}
+}
+
+// cuts counts the places where neighbours differ.
+func (m *layoutModel) cuts() (n int) {
+	for i := 1; i < len(m); i++ {
+		if m[i] != m[i-1] {
+			n++
+		}
+	}
+	return n
+}
+
+// find returns the first page of [lo, hi) that is what is asked for, or -1.
+func (m *layoutModel) find(lo, hi int, is func(attr) bool) int {
+	for i := lo; i < hi; i++ {
+		if is(m[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// layoutChanges are what the control calls make of a page.
+var layoutChanges = []func(*attr){
+	func(a *attr) { a.denied, a.granted = 0, 0 },
+	func(a *attr) { a.denied, a.granted = sys.Write, 0 },
+	func(a *attr) { a.denied, a.granted = sys.Read|sys.Write, 0 },
+	func(a *attr) { a.denied, a.granted = 0, sys.Exec },
+	func(a *attr) { a.locked = true },
+	func(a *attr) { a.locked = false },
+	func(a *attr) { *a = attr{released: true} },
+	Normal.note(), Sequential.note(), Random.note(), HugePage.note(), NoHugePage.note(),
+	DontFork.note(), DoFork.note(), DontDump.note(), DoDump.note(), Mergeable.note(), Unmergeable.note(),
+}
+
+// TestLayoutModel plays random changes on a layout and on its model, and
+// compares all that a layout can be asked.
+func TestLayoutModel(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		var l layout
+		var m layoutModel
+		for range 60 {
+			lo, hi := layoutRange(rnd)
+			change := layoutChanges[rnd.IntN(len(layoutChanges))]
+			before := slices.Clone(l)
+			next := l.with(int64(lo)*pageSize, layoutEnd(hi), change)
+			if !slices.Equal(l, before) {
+				t.Fatalf("with changed the layout it was called on: %+v, was %+v", l, before)
+			}
+			l = next
+			m.with(lo, hi, change)
+			checkLayout(t, l, &m)
+		}
+	}
+}
+
+// layoutRange returns pages lo < hi; one range in four has no end.
+func layoutRange(rnd *rand.Rand) (lo, hi int) {
+	lo = rnd.IntN(len(layoutModel{}) - 1)
+	if rnd.IntN(4) == 0 {
+		return lo, len(layoutModel{})
+	}
+	return lo, lo + 1 + rnd.IntN(len(layoutModel{})-1-lo)
+}
+
+// layoutEnd returns the byte at which page hi begins; the model's end is the
+// end of everything.
+func layoutEnd(hi int) int64 {
+	if hi == len(layoutModel{}) {
+		return math.MaxInt64
+	}
+	return int64(hi) * pageSize
+}
+
+// checkLayout compares a layout with its model: page by page, the count of
+// maps, and what find says of every range. It has to be merged, too.
+func checkLayout(t *testing.T, l layout, m *layoutModel) {
+	t.Helper()
+	for i, s := range l {
+		if i == 0 && s.start != 0 || i > 0 && (s.start <= l[i-1].start || s.attr == l[i-1].attr) {
+			t.Fatalf("stretch %d of %+v does not follow from the one before", i, l)
+		}
+	}
+	if l.cuts() != m.cuts() {
+		t.Fatalf("%d cuts, want %d: %+v", l.cuts(), m.cuts(), l)
+	}
+	for what, is := range map[string]func(attr) bool{
+		"released": func(a attr) bool { return a.released },
+		"denied":   func(a attr) bool { return a.denied&sys.Write != 0 },
+		"locked":   func(a attr) bool { return a.locked },
+	} {
+		for lo := range m {
+			checkFind(t, what, l, m, lo, is)
+		}
+	}
+}
+
+// checkFind asks for ranges that begin in page lo, at its first byte and
+// inside it, and end at a page and inside one.
+func checkFind(t *testing.T, what string, l layout, m *layoutModel, lo int, is func(attr) bool) {
+	t.Helper()
+	for _, hi := range []int{lo + 1, (lo + 1 + len(m)) / 2, len(m)} {
+		page := m.find(lo, hi, is)
+		for _, in := range []int64{0, 1, pageSize - 1} {
+			want := max(int64(page)*pageSize, int64(lo)*pageSize+in)
+			at, found := l.find(int64(lo)*pageSize+in, layoutEnd(hi), is)
+			if found != (page >= 0) || found && at != want {
+				t.Fatalf("%s: find from %d.%d to %d: %d, %v; want page %d (%+v)", what, lo, in, hi, at, found, page, l)
+			}
+		}
+	}
+}
+
+// TestLayoutFindNothing asks for empty ranges and asks empty layouts.
+func TestLayoutFindNothing(t *testing.T) {
+	always := func(attr) bool { return true }
+	l := layout(nil).with(pageSize, 2*pageSize, DontDump.note())
+	for _, c := range []struct {
+		l      layout
+		lo, hi int64
+	}{{nil, 0, math.MaxInt64}, {l, pageSize, pageSize}, {l, 2 * pageSize, pageSize}} {
+		if at, found := c.l.find(c.lo, c.hi, always); found {
+			t.Errorf("find in [%d, %d) of %+v: found %d", c.lo, c.hi, c.l, at)
+		}
+	}
+}
+
+// TestLayoutAdvices checks that the advice with which a new mapping is made
+// like the last leads to the same attributes again.
+func TestLayoutAdvices(t *testing.T) {
+	for a := Normal; int(a) < len(adviceNames); a++ {
+		note := a.note()
+		if note == nil {
+			continue
+		}
+		var want, got attr
+		note(&want)
+		for _, again := range want.advices() {
+			again.note()(&got)
+		}
+		if got != want {
+			t.Errorf("%v makes a page %+v, and a new mapping %+v", a, want, got)
+		}
+	}
+}

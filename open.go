@@ -1,0 +1,206 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// Open opens the named file for reading, as [os.Open] does, and maps it when
+// that begins to pay.
+func Open(name string) (*Region, error) { return OpenFile(name, os.O_RDONLY, 0, nil) }
+
+// Create creates or truncates the named file for reading and writing, as
+// [os.Create] does.
+func Create(name string) (*Region, error) {
+	return OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666, nil)
+}
+
+// OpenFile opens the named file as [os.OpenFile] does with the same flags, and
+// maps what opts says; nil opts stands for the whole file. Memory must be
+// readable, so os.O_WRONLY is an error wrapping EACCES. With O_SYNC or O_DSYNC
+// writes go by the descriptor, with O_DIRECT everything does. A directory is
+// an error wrapping EISDIR. Options that contradict each other or the flags
+// are errors wrapping EINVAL, found before the file is opened or created.
+//
+// What is not a regular file, and what cannot be mapped, is served by the
+// descriptor alone: see [Region.View].
+func OpenFile(name string, flag int, perm fs.FileMode, opts *Options) (*Region, error) {
+	o := opts.value()
+	if err := o.check(flag); err != nil {
+		return nil, wrap("open", name, err)
+	}
+	f, err := os.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRegion(f, flag, true, o)
+	if err != nil {
+		f.Close()
+		return nil, wrap("open", name, err)
+	}
+	return r, nil
+}
+
+// Map makes a Region of an open file. The Region has its own descriptor and
+// its cursor at 0: f may be closed, and its offset never moves. On Linux the
+// file is opened anew through /proc, so that locks and error state are the
+// Region's own too; where only a duplicate can be had, [Region.SyscallConn]
+// and appending return an error wrapping [errors.ErrUnsupported]. f must be
+// open for reading; otherwise the error wraps EACCES.
+func Map(f *os.File, opts *Options) (*Region, error) {
+	if f == nil {
+		return nil, wrap("map", "", os.ErrInvalid)
+	}
+	own, flag, alone, err := sys.Reopen(f)
+	if err != nil {
+		return nil, wrap("map", f.Name(), err)
+	}
+	o := opts.value()
+	var r *Region
+	if err = o.check(flag); err == nil {
+		r, err = newRegion(own, flag, alone, o)
+	}
+	if err != nil {
+		own.Close()
+		return nil, wrap("map", f.Name(), err)
+	}
+	return r, nil
+}
+
+// Anonymous makes a Region of size zeroed bytes that belong to no file. Its
+// size is fixed: writes past the end are [io.ErrShortWrite]; with Options.Share
+// it is that of a file, and grows. Offset, Length, Private and MapSync have no
+// meaning for it and must be zero.
+func Anonymous(size int64, opts *Options) (*Region, error) {
+	const name = "anonymous"
+	o := opts.value()
+	err := o.check(os.O_RDWR)
+	if err == nil && (o.Offset != 0 || o.Length != 0 || o.Private || o.MapSync) {
+		err = fmt.Errorf("Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
+	}
+	if err == nil && size < 0 {
+		err = fmt.Errorf("negative size %d: %w", size, syscall.EINVAL)
+	}
+	if err == nil && !sys.Mappable {
+		err = fmt.Errorf("memory without a file: %w", errors.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, wrap("map", name, err)
+	}
+	if o.Share {
+		return anonymousFile(name, size, o)
+	}
+	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write, end: new(atomic.Int64)}
+	r.apply(o)
+	r.size.Store(size)
+	if err := r.mapEarly(o); err != nil {
+		return nil, wrap("map", name, err)
+	}
+	return r, nil
+}
+
+// newRegion makes a Region of f, which it then owns unless it fails. Alone
+// says that nobody shares f's offset.
+func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	writable := flag&os.O_RDWR != 0
+	r := &Region{
+		f: f, conn: conn, name: f.Name(), alone: alone,
+		base: o.Offset, window: o.Length, end: new(atomic.Int64),
+		prot: sys.Read, canSave: writable,
+		appends: flag&os.O_APPEND != 0,
+		through: flag&(os.O_SYNC|sys.DataSync) != 0,
+		direct:  flag&sys.Direct != 0,
+	}
+	if writable || o.Private {
+		r.prot |= sys.Write
+	}
+	r.apply(o)
+	info, err := r.stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Dir {
+		return nil, syscall.EISDIR
+	}
+	if !info.Regular || info.Size == 0 && alone {
+		// Some files of /proc are regular by name alone.
+		_, err := f.Seek(0, io.SeekCurrent)
+		r.stream = !info.Regular || err != nil
+	}
+	r.cursor.inFile = r.stream || r.appends || r.direct
+	return r, r.begin(info, o)
+}
+
+// apply takes over what o says about the memory.
+func (r *Region) apply(o Options) {
+	if o.Prot != 0 {
+		r.prot = sys.Prot(o.Prot &^ ProtNone)
+		r.chosen = true
+	}
+	if o.Private {
+		r.flags |= sys.Private
+	}
+	if o.NoReserve {
+		r.flags |= sys.NoReserve
+	}
+	if o.MapSync {
+		r.flags |= sys.Durable
+	}
+	r.pinned, r.huge = o.Lock, o.HugePages
+}
+
+// begin sets the size and makes the mapping that o cannot wait for.
+func (r *Region) begin(info sys.Info, o Options) error {
+	if r.stream || r.direct || !sys.Mappable {
+		r.why = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
+		if names := o.guarantees(); names != "" || o.Length > 0 || o.Offset > 0 && r.stream {
+			return fmt.Errorf("cannot be mapped (%s): %w", strings.TrimSpace("Options "+names), errors.ErrUnsupported)
+		}
+		r.size.Store(r.visible(info.Size))
+		return nil
+	}
+	if o.Length > 0 && o.Offset+o.Length > info.Size && (o.Private || r.prot&sys.Write == 0 || !r.canSave) {
+		return fmt.Errorf("a window of %d bytes at %d ends past the file's %d bytes: %w",
+			o.Length, o.Offset, info.Size, io.ErrUnexpectedEOF)
+	}
+	r.size.Store(r.visible(info.Size))
+	return r.mapEarly(o)
+}
+
+// mapEarly maps at once where an option asks for it. A hint may fail, a
+// guarantee not.
+func (r *Region) mapEarly(o Options) error {
+	names := o.guarantees()
+	if names == "" && !o.Populate && o.Addr == 0 && r.f != nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := r.remap(o.Addr)
+	if err == errEmpty && r.flags&sys.Durable == 0 {
+		return nil
+	}
+	if err != nil && names != "" {
+		return fmt.Errorf("%s: %w", names, err)
+	}
+	if err != nil && r.f == nil {
+		return err
+	}
+	if m != nil && o.Populate {
+		// A store into file memory would make every page dirty.
+		_ = sys.Populate(m.first(r.size.Load()), r.f == nil)
+	}
+	return nil
+}

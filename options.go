@@ -1,0 +1,126 @@
+package mmap
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// Prot is what the processor lets the program do with the mapped bytes. The
+// values combine by or, but for ProtNone, which stands alone.
+type Prot uint8
+
+// The protections of mmap(2). On most processors writing implies reading.
+const (
+	ProtRead  = Prot(sys.Read)
+	ProtWrite = Prot(sys.Write)
+	ProtExec  = Prot(sys.Exec)
+	ProtNone  = Prot(1 << 7) // no access at all
+)
+
+// Options says what part of a file to map, and how. A nil *Options and the
+// zero value mean: the whole file, shared, as the file was opened.
+//
+// Private, Prot, Lock and MapSync are guarantees: where the system cannot keep
+// one, opening fails with an error that names it. Addr, Populate, HugePages
+// and NoReserve are hints.
+type Options struct {
+	// Offset is the file's byte that is the Region's first. Any value from
+	// 0 on: alignment is taken care of inside.
+	Offset int64
+
+	// Length is the number of bytes of a fixed window. 0 means to the end
+	// of the file, following it as the file grows. A window past the end of
+	// the file must be shared and writable: a write there extends the file.
+	// A window cannot be had with O_APPEND.
+	Length int64
+
+	// Prot is what the memory allows. 0 means what the descriptor allows:
+	// reading, and writing if it was opened for writing or Private is set.
+	// What Prot forbids, ReadAt and WriteAt refuse too.
+	Prot Prot
+
+	// Private makes the memory copy-on-write (MAP_PRIVATE): writes are seen
+	// by this Region alone and never reach the file by any path. Whether
+	// writes by others to the file are seen is not specified, until a page
+	// was written here. The size is fixed at opening.
+	Private bool
+
+	// Addr is where to place the mapping, if that is free. 0 leaves it to
+	// the system.
+	Addr uintptr
+
+	// Populate brings every page of the file into memory before returning.
+	Populate bool
+
+	// Lock pins the pages of the file in memory (mlock), those of later
+	// growth too.
+	Lock bool
+
+	// HugePages asks for transparent huge pages.
+	HugePages bool
+
+	// NoReserve asks the system not to set swap space aside (MAP_NORESERVE).
+	NoReserve bool
+
+	// MapSync asks for MAP_SYNC, which only persistent memory has.
+	MapSync bool
+
+	// Share gives memory made by [Anonymous] a descriptor (memfd_create(2)
+	// on Linux, an unlinked file elsewhere), so that it can be handed to
+	// another process ([Region.File]), grows, and can be sealed
+	// ([Region.Seal]). A guarantee. It means nothing for a file.
+	Share bool
+}
+
+// value returns what a nil *Options stands for.
+func (o *Options) value() Options {
+	if o == nil {
+		return Options{}
+	}
+	return *o
+}
+
+// check finds what is wrong with o for a file opened with flag, without
+// touching any file.
+func (o *Options) check(flag int) error {
+	bad := func(what string) error { return fmt.Errorf("%s: %w", what, syscall.EINVAL) }
+	writable := flag&(os.O_RDWR|os.O_WRONLY) != 0
+	switch {
+	case flag&os.O_WRONLY != 0:
+		return fmt.Errorf("a mapped file must be open for reading: %w", syscall.EACCES)
+	case o.Offset < 0:
+		return bad("negative Offset")
+	case o.Length < 0:
+		return bad("negative Length")
+	case o.Offset > math.MaxInt64-o.Length:
+		return bad("Offset+Length overflows")
+	case o.Prot&^(ProtRead|ProtWrite|ProtExec) != 0 && o.Prot != ProtNone:
+		return bad("unknown Prot")
+	case o.Prot&ProtWrite != 0 && !writable && !o.Private:
+		return fmt.Errorf("ProtWrite on a file open for reading only: %w", syscall.EACCES)
+	case o.Private && o.MapSync:
+		return bad("MapSync with Private")
+	case flag&os.O_APPEND != 0 && (o.Length > 0 || o.Offset > 0):
+		return bad("a window with O_APPEND")
+	}
+	return nil
+}
+
+// guarantees names the options of o that must not fail silently.
+func (o *Options) guarantees() string {
+	var names []string
+	for _, g := range []struct {
+		name string
+		set  bool
+	}{{"Private", o.Private}, {"Prot", o.Prot != 0}, {"Lock", o.Lock}, {"MapSync", o.MapSync}} {
+		if g.set {
+			names = append(names, g.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
