@@ -79,8 +79,8 @@ func (r *Region) currentEnd() (int64, error) {
 	if r.fixed() {
 		return r.size.Load(), nil
 	}
-	info, err := r.stat()
-	return r.visible(info.Size), err
+	size, err := r.call(fileArgs{kind: opStat})
+	return r.visible(size), err
 }
 
 // SyscallConn returns the descriptor for system calls that package syscall and

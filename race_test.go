@@ -328,7 +328,7 @@ func TestCopyWhileCut(t *testing.T) {
 	needsCut(t)
 	for name, copying := range copies {
 		t.Run(name, func(t *testing.T) {
-			whileCut(t, 60, func(file string) {
+			whileCut(t, raceRounds(600), func(file string) {
 				r, err := mmap.Open(file)
 				if err != nil {
 					t.Error(err)

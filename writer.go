@@ -25,8 +25,8 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 		return r.writeSlow(p, off)
 	}
 	limit, end := m.open.Load(), off+int64(len(p))
-	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > piece {
-		return r.writeUnseen(m, p, off)
+	if uint64(off) > uint64(limit) || uint64(len(p))-1 >= uint64(limit-off) || len(p) > piece {
+		return r.writeUnseen(m, p, off) // nothing to write goes there too
 	}
 	old := debug.SetPanicOnFault(true)
 	ok := guarded(m.addr(off), start(p), len(p))

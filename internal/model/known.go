@@ -67,6 +67,10 @@ func (p *play) excuse(c call, s state, got, want outcome) (outcome, outcome) {
 		return got, p.excuseFlush(c, s, got, want)
 	case opWrite, opWriteAt, opWriteByte, opWriteString, opViewWrites, opReadFromBytes, opReadFromFile, opReadFromPart:
 		p.loss.wrote(max(p.now().size, s.size))
+	case opTruncate:
+		if got.err == nil {
+			p.loss.dropped(p.now().size)
+		}
 	case opViewReads, opBytes:
 		p.loss.wrote(s.known) // writable bytes that somebody saw count as written
 	}
@@ -138,6 +142,9 @@ func (p *play) excuseFlush(c call, s state, got, want outcome) outcome {
 	if p.closed || p.s.private() || want.err != nil {
 		return want
 	}
+	if c.kind == opFlushRange && c.nothing(s) {
+		return want
+	}
 	failed := errors.Is(got.err, io.ErrUnexpectedEOF)
 	switch l := &p.loss; {
 	case l.failed && failed:
@@ -155,6 +162,15 @@ func (p *play) excuseFlush(c call, s state, got, want outcome) outcome {
 	return want
 }
 
+// nothing reports that a FlushRange is one of no bytes.
+func (c call) nothing(s state) bool {
+	if c.toEnd() {
+		off := c.place(s.size)
+		return off > 0 && off == s.known
+	}
+	return c.length() == 0
+}
+
 // loss is what the play knows about bytes that a flush must answer for.
 type loss struct {
 	end    int64 // up to where bytes were written since the last Flush
@@ -167,6 +183,11 @@ type loss struct {
 
 // wrote notes bytes up to end.
 func (l *loss) wrote(end int64) { l.end = max(l.end, end) }
+
+// dropped notes that the Region's own user did away with what is past size.
+func (l *loss) dropped(size int64) {
+	l.end, l.raw, l.lost = min(l.end, size), min(l.raw, size), min(l.lost, size)
+}
 
 // cut notes that somebody cut the file.
 func (l *loss) cut(to int64) { l.wasCut = l.wasCut || to < l.end || to < l.raw }

@@ -72,6 +72,9 @@ func (c call) length() int {
 	}
 }
 
+// toEnd reports that c's range ends where the Region does.
+func (c call) toEnd() bool { return c.detail%4 == 0 }
+
 // whence returns the third argument of Seek: often a right one.
 func (c call) whence() int {
 	switch v := c.detail % 16; v {

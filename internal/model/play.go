@@ -231,7 +231,7 @@ func (p *play) copying(side int, t target, c call, size int64, buf []byte) outco
 // control makes the calls on the file as a whole.
 func (p *play) control(t target, c call, size int64) outcome {
 	off, n := c.place(size), int64(c.length())
-	if c.detail%8 == 0 {
+	if c.toEnd() {
 		n = mmap.ToEnd
 	}
 	switch c.kind {
@@ -303,7 +303,7 @@ func (p *play) at(t target, i int64) (o outcome) {
 // view reads a View, and changes every byte of it if that is wanted.
 func (p *play) view(t target, c call, size int64) (o outcome) {
 	off, n := c.place(size), int64(c.length())
-	if c.detail%4 == 0 {
+	if c.toEnd() {
 		n = mmap.ToEnd
 	}
 	if c.where%2 == 0 && off >= 0 && off < size {
