@@ -84,13 +84,20 @@ func (r *Region) advise(off, n int64, a Advice) error {
 		return fmt.Errorf("%v is for anonymous memory: %w", a, syscall.EINVAL)
 	}
 	c, err := r.begins(off, n)
-	if err != nil || c.empty() {
+	if err != nil {
 		return err
 	}
 	if a.inner() {
 		c.shrink()
 	}
-	if note := a.note(); note != nil || a.inner() {
+	note := a.note()
+	if note != nil {
+		c.grow()
+	}
+	if c.empty() {
+		return nil
+	}
+	if note != nil || a.inner() {
 		return r.change(c, note, func(b []byte) error { return sys.Advise(b, sys.Advice(a)) })
 	}
 	err = sys.Advise(c.bytes(), sys.Advice(a))
@@ -115,6 +122,9 @@ func (c *section) bytes() []byte { return c.m.mem.b[c.lo:c.hi] }
 // shrink leaves out the pages that lie partly outside the range. The Region's
 // own last page is whole: nothing but its bytes counts there.
 func (c *section) shrink() {
+	if c.m == nil {
+		return
+	}
 	lo, hi := c.m.lead+c.off, c.m.lead+c.off+c.n
 	c.lo = alignUp(lo)
 	if !c.toEnd {
@@ -126,13 +136,30 @@ func (c *section) shrink() {
 // widened to whole pages.
 func (r *Region) begins(off, n int64) (section, error) {
 	m, size, err := r.shown(off, n)
+	if err == nil && m == nil && n == ToEnd {
+		m, err = r.mapped() // for what the file grows by
+		if errors.Is(err, errEmpty) {
+			return section{}, nil
+		}
+	}
 	if err != nil || m == nil {
 		return section{}, err
 	}
 	c := section{m: m, off: off, n: size, toEnd: n == ToEnd}
 	c.lo = AlignDown(m.lead + off)
 	c.hi = min(alignUp(m.lead+off+size), int64(len(m.mem.b)))
+	if size == 0 {
+		c.hi = c.lo
+	}
 	return c, nil
+}
+
+// grow makes a section to the end reach as far as the memory, so that what is
+// made of it holds for what the file grows by.
+func (c *section) grow() {
+	if c.toEnd && c.m != nil {
+		c.hi = int64(len(c.m.mem.b))
+	}
 }
 
 // change makes a system call that changes what the section's memory is, holds
@@ -163,7 +190,7 @@ func (r *Region) change(c section, note func(*attr), call func(b []byte) error) 
 	if c.toEnd {
 		hi = math.MaxInt64
 	}
-	next := now.with(c.lo, hi, note)
+	next := now.with(c.lo, hi, !r.fixed(), note)
 	if !c.m.mem.split(next.cuts()) {
 		return errMaps
 	}
@@ -172,6 +199,7 @@ func (r *Region) change(c section, note func(*attr), call func(b []byte) error) 
 		return err
 	}
 	r.layout.set(next)
+	r.setLimits(c.m, r.size.Load())
 	return nil
 }
 
@@ -276,9 +304,23 @@ func (r *Region) Lock(off, n int64) error {
 	c, err := r.begins(off, n)
 	if err == nil && !c.empty() {
 		c.toEnd = false // what is not there cannot be pinned
-		err = r.change(c, func(a *attr) { a.locked = true }, lockPages)
+		err = r.change(c, func(a *attr) { a.locked = true }, func(b []byte) error { return r.lock(c, b) })
 	}
 	return wrap("mlock", r.name, err)
+}
+
+// lock pins b, the section's memory. The kernel marks pages as locked even when
+// it could not bring them in: what was not locked before is unlocked again.
+func (r *Region) lock(c section, b []byte) error {
+	err := lockPages(b)
+	if err != nil {
+		r.layout.get().each(c.lo, c.lo+int64(len(b)), func(a attr, lo, hi int64) {
+			if !a.locked && !a.released {
+				_ = sys.Unlock(b[lo-c.lo : hi-c.lo])
+			}
+		})
+	}
+	return err
 }
 
 // lockPages is sys.Lock with an error that names the limit.
@@ -322,14 +364,20 @@ func (r *Region) protect(off, n int64, p Prot) error {
 		return fmt.Errorf("writing to a file open for reading only: %w", syscall.EACCES)
 	}
 	c, err := r.begins(off, n)
-	if err != nil || c.empty() {
+	if err != nil {
 		return err
 	}
-	if c.toEnd {
-		c.hi = int64(len(c.m.mem.b))
-	}
+	c.grow()
 	return r.change(c, func(a *attr) { a.denied, a.granted = r.prot&^want, want&^r.prot },
-		func(b []byte) error { return sys.Protect(b, want) })
+		func(b []byte) error { return r.protectPages(c, b, want) })
+}
+
+// protectPages is sys.Protect. What can no longer be written must not be
+// written without a look: a copy that faults may have stored behind the fault.
+func (r *Region) protectPages(c section, b []byte, want sys.Prot) error {
+	c.m.open.Store(0)
+	c.m.pages.hot.remove(c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift)
+	return sys.Protect(b, want)
 }
 
 // Allocate makes sure that the file system has room for the n bytes from off
@@ -427,7 +475,8 @@ func (r *Region) discard(off, n int64) error {
 }
 
 // drop gives the pages of private or anonymous memory back, and zeroes the
-// edges of anonymous memory.
+// edges of anonymous memory. Pinned pages cannot be given back: they are
+// zeroed too.
 func (r *Region) drop(off, n int64, toEnd bool) error {
 	c, err := r.begins(off, n)
 	if err != nil {
@@ -435,15 +484,21 @@ func (r *Region) drop(off, n int64, toEnd bool) error {
 	}
 	c.toEnd = toEnd || off+n == r.size.Load()
 	c.shrink()
+	lo, hi := off+n, off+n
+	if !c.empty() {
+		lo, hi = max(c.lo-c.m.lead, off), min(c.hi-c.m.lead, off+n)
+		if err = r.change(c, nil, sys.Drop); err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
+			return err
+		}
+	}
 	if r.f == nil {
-		lo, hi := off+n, off+n
-		if c.lo < c.hi {
-			lo, hi = min(c.lo-c.m.lead, off+n), min(c.hi-c.m.lead, off+n)
+		if err != nil {
+			hi = lo
 		}
 		c.m.clear(off, lo)
 		c.m.clear(hi, off+n)
 	}
-	return r.change(c, nil, sys.Drop)
+	return r.orClosed(nil)
 }
 
 // Release gives the memory of the pages that lie wholly inside the n bytes

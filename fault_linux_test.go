@@ -11,14 +11,20 @@ import (
 	"github.com/seed-93fed273/mmap"
 )
 
+// inUserNamespace makes the command run in a user namespace of its own, as its
+// root: it has no power over what is the system's.
+func inUserNamespace(attr *syscall.SysProcAttr) {
+	attr.Cloneflags |= syscall.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+}
+
 // inMountNamespace makes the command run where it can mount file systems: in a
 // mount namespace of its own, and for ordinary users in a user namespace too.
 func inMountNamespace(attr *syscall.SysProcAttr) {
 	attr.Cloneflags |= syscall.CLONE_NEWNS
-	if uid := os.Getuid(); uid != 0 {
-		attr.Cloneflags |= syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	if os.Getuid() != 0 {
+		inUserNamespace(attr)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // Regions: they implement [io.ReaderAt], [io.Seeker] and [io.WriterTo] beside
 // [fs.File], as http.FileServerFS wants them. Paths that lead out of dir, by
 // ".." or by a symbolic link, are refused as [os.Root] refuses them. It
-// implements [fs.ReadDirFS], [fs.ReadFileFS] and [fs.StatFS].
+// implements [fs.ReadDirFS], [fs.ReadFileFS], [fs.StatFS] and [fs.ReadLinkFS].
 //
 // dir is opened at the first use and stays what it then was, even if it is
 // renamed.
@@ -28,6 +28,7 @@ var (
 	_ fs.ReadDirFS  = (*dirFS)(nil)
 	_ fs.ReadFileFS = (*dirFS)(nil)
 	_ fs.StatFS     = (*dirFS)(nil)
+	_ fs.ReadLinkFS = (*dirFS)(nil)
 )
 
 // open returns the directory's own file system; a directory that is not there
@@ -96,4 +97,22 @@ func (d *dirFS) Stat(name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return fs.Stat(root, name)
+}
+
+// Lstat implements [fs.ReadLinkFS].
+func (d *dirFS) Lstat(name string) (fs.FileInfo, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	return fs.Lstat(root, name)
+}
+
+// ReadLink implements [fs.ReadLinkFS].
+func (d *dirFS) ReadLink(name string) (string, error) {
+	root, err := d.open()
+	if err != nil {
+		return "", err
+	}
+	return fs.ReadLink(root, name)
 }

@@ -63,6 +63,12 @@ func (m *mapping) around(off, n int64) []byte {
 	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
 }
 
+// shifts reports whether p lies in the mapping, and its bytes would be
+// overwritten before they are read if they were copied to off from the first on.
+func (m *mapping) shifts(p []byte, off int64) bool {
+	return uintptr(m.addr(off))-uintptr(start(p)) < uintptr(len(p))
+}
+
 // load copies from the mapping in pieces of at most step bytes and returns
 // how many bytes arrived for certain: all, or whole pieces before a fault.
 func (m *mapping) load(p []byte, off int64, step int) int {

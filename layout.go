@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -50,14 +51,16 @@ type attr struct {
 	merge    bool
 }
 
-// with returns the layout in which change was applied to [lo, hi).
-func (l layout) with(lo, hi int64, change func(*attr)) layout {
+// with returns the layout in which change was applied to [lo, hi). Stretches
+// that have become equal are one, if merge says so: the kernel does not put
+// private memory together again once its pages were touched.
+func (l layout) with(lo, hi int64, merge bool, change func(*attr)) layout {
 	if len(l) == 0 {
 		l = layout{{}}
 	}
 	var out layout
 	add := func(start int64, a attr) {
-		if n := len(out); n == 0 || out[n-1].attr != a {
+		if n := len(out); n == 0 || out[n-1].attr != a || !merge && l.cutAt(start) {
 			out = append(out, stretch{start, a})
 		}
 	}
@@ -86,18 +89,15 @@ func (l layout) end(i int) int64 {
 	return math.MaxInt64
 }
 
+// search returns the stretch that begins at start, or where it would stand.
+func (l layout) search(start int64) (i int, found bool) {
+	return slices.BinarySearchFunc(l, start, func(s stretch, at int64) int { return cmp.Compare(s.start, at) })
+}
+
 // find returns the first byte of [lo, hi) in a stretch that is what is asked
 // for, and whether there is one.
 func (l layout) find(lo, hi int64, is func(attr) bool) (int64, bool) {
-	i, found := slices.BinarySearchFunc(l, lo, func(s stretch, at int64) int {
-		switch {
-		case s.start < at:
-			return -1
-		case s.start > at:
-			return 1
-		}
-		return 0
-	})
+	i, found := l.search(lo)
 	if !found {
 		i--
 	}
@@ -112,9 +112,16 @@ func (l layout) find(lo, hi int64, is func(attr) bool) (int64, bool) {
 // cuts returns by how many maps the layout adds to the one.
 func (l layout) cuts() int { return max(len(l)-1, 0) }
 
-// apply makes b, fresh from the system and size bytes long in the file, what
-// the layout says. The protections must succeed, the rest is tried.
-func (l layout) apply(b []byte, prot sys.Prot, size int64) error {
+// cutAt reports whether a stretch begins at start.
+func (l layout) cutAt(start int64) bool {
+	_, found := l.search(start)
+	return found
+}
+
+// apply makes b, fresh from the system, what the layout says; size is where
+// the file's last page ends in it. Protections must succeed; advice is tried;
+// whether locking worked is told apart.
+func (l layout) apply(b []byte, prot sys.Prot, size int64) (err, lockErr error) {
 	for i, s := range l {
 		lo, hi := s.start, min(l.end(i), int64(len(b)))
 		if s.attr == (attr{}) || lo >= hi {
@@ -122,24 +129,39 @@ func (l layout) apply(b []byte, prot sys.Prot, size int64) error {
 		}
 		part := b[lo:hi]
 		if s.released {
-			if err := sys.Release(part); err != nil {
-				return err
-			}
+			err = firstError(err, sys.Release(part))
 			continue
 		}
 		if p := prot&^s.denied | s.granted; p != prot {
-			if err := sys.Protect(part, p); err != nil {
-				return err
-			}
+			err = firstError(err, sys.Protect(part, p))
 		}
 		for _, a := range s.advices() {
 			_ = sys.Advise(part, sys.Advice(a))
 		}
-		if s.locked && lo < size {
-			_ = sys.Lock(b[lo:min(hi, size)])
+	}
+	return err, l.lock(b, 0, size)
+}
+
+// lock pins the pages of b in [lo, hi) that the layout wants pinned.
+func (l layout) lock(b []byte, lo, hi int64) (err error) {
+	l.each(lo, hi, func(a attr, lo, hi int64) {
+		if a.locked {
+			err = firstError(err, lockPages(b[lo:hi]))
+		}
+	})
+	return err
+}
+
+// each calls fn for the part of each stretch that lies in [lo, hi).
+func (l layout) each(lo, hi int64, fn func(a attr, lo, hi int64)) {
+	if len(l) == 0 && lo < hi {
+		fn(attr{}, lo, hi)
+	}
+	for i, s := range l {
+		if from, to := max(lo, s.start), min(hi, l.end(i)); from < to {
+			fn(s.attr, from, to)
 		}
 	}
-	return nil
 }
 
 // advices returns the advice that makes a fresh page what a says.

@@ -9,21 +9,31 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// layoutModel is the plainest layout there is: what each page is, one by one.
-// Its last page stands for all that come after it.
-type layoutModel [65]attr
+// layoutPages are the pages of a layoutModel; the last stands for all that come
+// after it.
+const layoutPages = 65
+
+// layoutModel is the plainest layout there is: what each page is, one by one,
+// and whether a map begins with it.
+type layoutModel struct {
+	is  [layoutPages]attr
+	cut [layoutPages]bool
+}
 
 // with is layout.with, in pages.
-func (m *layoutModel) with(lo, hi int, change func(*attr)) {
+func (m *layoutModel) with(lo, hi int, merge bool, change func(*attr)) {
 	for i := lo; i < hi; i++ {
-		change(&m[i])
+		change(&m.is[i])
+	}
+	for i := 1; i < layoutPages; i++ {
+		m.cut[i] = m.is[i] != m.is[i-1] || m.cut[i] && !merge
 	}
 }
 
-// cuts counts the places where neighbours differ.
+// cuts counts the maps beyond one.
 func (m *layoutModel) cuts() (n int) {
-	for i := 1; i < len(m); i++ {
-		if m[i] != m[i-1] {
+	for _, cut := range m.cut {
+		if cut {
 			n++
 		}
 	}
@@ -33,7 +43,7 @@ func (m *layoutModel) cuts() (n int) {
 // find returns the first page of [lo, hi) that is what is asked for, or -1.
 func (m *layoutModel) find(lo, hi int, is func(attr) bool) int {
 	for i := lo; i < hi; i++ {
-		if is(m[i]) {
+		if is(m.is[i]) {
 			return i
 		}
 	}
@@ -57,19 +67,20 @@ var layoutChanges = []func(*attr){
 // compares all that a layout can be asked.
 func TestLayoutModel(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 100 {
+	for round := range 100 {
+		merge := round%2 == 0
 		var l layout
 		var m layoutModel
 		for range 60 {
 			lo, hi := layoutRange(rnd)
 			change := layoutChanges[rnd.IntN(len(layoutChanges))]
 			before := slices.Clone(l)
-			next := l.with(int64(lo)*pageSize, layoutEnd(hi), change)
+			next := l.with(int64(lo)*pageSize, layoutEnd(hi), merge, change)
 			if !slices.Equal(l, before) {
 				t.Fatalf("with changed the layout it was called on: %+v, was %+v", l, before)
 			}
 			l = next
-			m.with(lo, hi, change)
+			m.with(lo, hi, merge, change)
 			checkLayout(t, l, &m)
 		}
 	}
@@ -77,28 +88,28 @@ func TestLayoutModel(t *testing.T) {
 
 // layoutRange returns pages lo < hi; one range in four has no end.
 func layoutRange(rnd *rand.Rand) (lo, hi int) {
-	lo = rnd.IntN(len(layoutModel{}) - 1)
+	lo = rnd.IntN(layoutPages - 1)
 	if rnd.IntN(4) == 0 {
-		return lo, len(layoutModel{})
+		return lo, layoutPages
 	}
-	return lo, lo + 1 + rnd.IntN(len(layoutModel{})-1-lo)
+	return lo, lo + 1 + rnd.IntN(layoutPages-1-lo)
 }
 
 // layoutEnd returns the byte at which page hi begins; the model's end is the
 // end of everything.
 func layoutEnd(hi int) int64 {
-	if hi == len(layoutModel{}) {
+	if hi == layoutPages {
 		return math.MaxInt64
 	}
 	return int64(hi) * pageSize
 }
 
 // checkLayout compares a layout with its model: page by page, the count of
-// maps, and what find says of every range. It has to be merged, too.
+// maps, and what find says of every range.
 func checkLayout(t *testing.T, l layout, m *layoutModel) {
 	t.Helper()
 	for i, s := range l {
-		if i == 0 && s.start != 0 || i > 0 && (s.start <= l[i-1].start || s.attr == l[i-1].attr) {
+		if i == 0 && s.start != 0 || i > 0 && s.start <= l[i-1].start {
 			t.Fatalf("stretch %d of %+v does not follow from the one before", i, l)
 		}
 	}
@@ -110,7 +121,7 @@ func checkLayout(t *testing.T, l layout, m *layoutModel) {
 		"denied":   func(a attr) bool { return a.denied&sys.Write != 0 },
 		"locked":   func(a attr) bool { return a.locked },
 	} {
-		for lo := range m {
+		for lo := range layoutPages {
 			checkFind(t, what, l, m, lo, is)
 		}
 	}
@@ -120,7 +131,7 @@ func checkLayout(t *testing.T, l layout, m *layoutModel) {
 // inside it, and end at a page and inside one.
 func checkFind(t *testing.T, what string, l layout, m *layoutModel, lo int, is func(attr) bool) {
 	t.Helper()
-	for _, hi := range []int{lo + 1, (lo + 1 + len(m)) / 2, len(m)} {
+	for _, hi := range []int{lo + 1, (lo + 1 + layoutPages) / 2, layoutPages} {
 		page := m.find(lo, hi, is)
 		for _, in := range []int64{0, 1, pageSize - 1} {
 			want := max(int64(page)*pageSize, int64(lo)*pageSize+in)
@@ -135,7 +146,7 @@ func checkFind(t *testing.T, what string, l layout, m *layoutModel, lo int, is f
 // TestLayoutFindNothing asks for empty ranges and asks empty layouts.
 func TestLayoutFindNothing(t *testing.T) {
 	always := func(attr) bool { return true }
-	l := layout(nil).with(pageSize, 2*pageSize, DontDump.note())
+	l := layout(nil).with(pageSize, 2*pageSize, true, DontDump.note())
 	for _, c := range []struct {
 		l      layout
 		lo, hi int64

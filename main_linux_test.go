@@ -115,7 +115,8 @@ func checkRevoked(t testing.TB, addr uintptr, n int) {
 	}
 }
 
-// smaps returns what the kernel tells about the map that begins at addr.
+// smaps returns what the kernel tells about the map that holds addr; "map" is
+// its first line from the protection on.
 func smaps(t testing.TB, addr uintptr) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/smaps")
@@ -125,9 +126,10 @@ func smaps(t testing.TB, addr uintptr) map[string]string {
 	fields, inside := map[string]string{}, false
 	for line := range strings.Lines(string(text)) {
 		first, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if !strings.HasSuffix(first, ":") {
-			inside = strings.HasPrefix(first, fmt.Sprintf("%08x-", addr))
-			first = "map"
+		if from, to, ok := strings.Cut(first, "-"); ok {
+			lo, _ := strconv.ParseUint(from, 16, 64)
+			hi, _ := strconv.ParseUint(to, 16, 64)
+			inside, first = lo <= uint64(addr) && uint64(addr) < hi, "map"
 		}
 		if inside {
 			fields[strings.TrimSuffix(first, ":")] = strings.TrimSpace(rest)

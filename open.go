@@ -126,6 +126,9 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	if writable || o.Private {
 		r.prot |= sys.Write
 	}
+	if r.appends && sys.HoldsSize {
+		r.prot &^= sys.Write // such a handle has no right to write anywhere else
+	}
 	r.apply(o)
 	info, err := r.stat()
 	if err != nil {
@@ -158,7 +161,13 @@ func (r *Region) apply(o Options) {
 	if o.MapSync {
 		r.flags |= sys.Durable
 	}
-	r.pinned, r.huge = o.Lock, o.HugePages
+	if o.Lock || o.HugePages {
+		a := attr{locked: o.Lock}
+		if o.HugePages && HugePage.Supported() {
+			a.huge = HugePage
+		}
+		r.layout.set(layout{{0, a}})
+	}
 }
 
 // begin sets the size and makes the mapping that o cannot wait for.

@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strings"
@@ -105,6 +106,8 @@ func (o *Options) check(flag int) error {
 		return fmt.Errorf("ProtWrite on a file open for reading only: %w", syscall.EACCES)
 	case o.Private && o.MapSync:
 		return bad("MapSync with Private")
+	case o.Length > 0 && flag&os.O_TRUNC != 0 && (o.Private || !writable || o.Prot != 0 && o.Prot&ProtWrite == 0):
+		return fmt.Errorf("a window that cannot grow, in a file cut to nothing: %w", io.ErrUnexpectedEOF)
 	case flag&os.O_APPEND != 0 && (o.Length > 0 || o.Offset > 0):
 		return bad("a window with O_APPEND")
 	}

@@ -44,8 +44,6 @@ type Region struct {
 	window  int64    // its fixed length; 0: it follows the end of the file
 	prot    sys.Prot // what the memory allows
 	flags   sys.Flag // of every mapping made for it
-	pinned  bool     // Options.Lock
-	huge    bool     // Options.HugePages
 	canSave bool     // the descriptor allows writing
 	chosen  bool     // the caller chose prot: the descriptor is no way round it
 	appends bool     // O_APPEND: the descriptor says where a Write goes
@@ -162,6 +160,9 @@ func (r *Region) mappedLocked() (*mapping, error) {
 	if r.stream || r.direct || !sys.Mappable {
 		return nil, r.why
 	}
+	if !sys.PastEnd {
+		_ = r.refresh() // a mapping must not be longer than the file is now
+	}
 	m, err := r.remap(0)
 	r.why = err
 	return m, err
@@ -213,33 +214,38 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	if err = firstError(cerr, err); err != nil {
 		return nil, err
 	}
-	if l := r.layout.get(); l != nil {
-		if !mem.split(l.cuts()) {
-			return nil, errMaps
-		}
-		if err := l.apply(mem.b, r.rights(), alignUp(lead+size)); err != nil {
-			return nil, err
-		}
+	if err := r.dress(mem, alignUp(lead+size)); err != nil {
+		_ = mem.retire()
+		return nil, err
 	}
 	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
 	m.pages = &pages{n: int64(len(mem.b)) >> pageShift}
 	if sys.PastEnd && r.window == 0 && !r.fixed() {
 		m.room = span.Len - lead
 	}
-	if r.huge {
-		_ = sys.HugePages(mem.b)
-	}
-	if r.pinned && size > 0 {
-		if err := sys.Lock(m.first(size)); err != nil {
-			_ = mem.retire()
-			return nil, err
-		}
-	}
 	r.setLimits(m, size)
 	if old := r.m.Swap(m); old != nil {
 		r.past = append(r.pastAlive(), weak.Make(old.mem))
 	}
 	return m, nil
+}
+
+// dress makes fresh memory what the caller made of the last; end is where the
+// file's last page ends. Only the first mapping must be locked as it was asked
+// for: later ones belong to a file that has grown already.
+func (r *Region) dress(mem *memory, end int64) error {
+	l := r.layout.get()
+	if l == nil {
+		return nil
+	}
+	if !mem.split(l.cuts()) {
+		return errMaps
+	}
+	err, lockErr := l.apply(mem.b, r.rights(), min(end, int64(len(mem.b))))
+	if r.m.Load() == nil {
+		err = firstError(err, lockErr)
+	}
+	return err
 }
 
 // firstError returns the first of errs that is one.
@@ -271,7 +277,7 @@ func (r *Region) setLimits(m *mapping, size int64) {
 	if r.fixed() && r.rights()&sys.Read != 0 {
 		m.limit.Store(n)
 	}
-	if r.fixed() && r.rights()&sys.Write != 0 {
+	if r.fixed() && r.rights()&sys.Write != 0 && r.allowed(0, n, sys.Write) == n {
 		m.open.Store(n)
 	}
 }
@@ -305,8 +311,9 @@ func (r *Region) publish(size int64) {
 			return
 		} // what does not fit stays with the descriptor
 	}
-	if r.pinned && size > old {
-		_ = sys.Lock(m.first(min(size, m.room)))
+	if size > old {
+		lo, hi := AlignDown(m.lead+old), alignUp(m.lead+min(size, m.room))
+		_ = r.layout.get().lock(m.mem.b, lo, min(hi, int64(len(m.mem.b))))
 	}
 	if size < old {
 		m.forgetCut(size)
@@ -422,8 +429,18 @@ func (r *Region) Close() error {
 	if r.closed.Swap(true) {
 		return wrap("close", r.name, os.ErrClosed)
 	}
-	var err error
-	if m := r.m.Swap(nil); m != nil {
+	err := r.retire(r.m.Swap(nil))
+	if r.f != nil {
+		err = firstError(r.f.Close(), err)
+	}
+	runtime.KeepAlive(r)
+	return wrap("close", r.name, err)
+}
+
+// retire revokes m, which was the current mapping, and all earlier ones. mu is
+// held.
+func (r *Region) retire(m *mapping) (err error) {
+	if m != nil {
 		err = m.mem.retire()
 	}
 	for _, w := range r.past {
@@ -432,11 +449,7 @@ func (r *Region) Close() error {
 		}
 	}
 	r.past = nil
-	if r.f != nil {
-		err = firstError(r.f.Close(), err)
-	}
-	runtime.KeepAlive(r)
-	return wrap("close", r.name, err)
+	return err
 }
 
 // Name returns the name of the file as it was given to Open, or that of the
@@ -446,7 +459,7 @@ func (r *Region) Name() string { return r.name }
 // Stat describes the file, as [os.File.Stat] does. Anonymous memory has none:
 // the error wraps [errors.ErrUnsupported].
 func (r *Region) Stat() (fs.FileInfo, error) {
-	if r.f == nil {
+	if r.f == nil || r.closed.Load() {
 		return nil, wrap("stat", r.name, r.orClosed(errors.ErrUnsupported))
 	}
 	return r.f.Stat()

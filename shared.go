@@ -90,14 +90,5 @@ func (r *Region) giveUpWriting() error {
 		return fmt.Errorf("writable bytes were handed out: %w", syscall.EBUSY)
 	}
 	r.sealed.Store(true)
-	var err error
-	if m := r.m.Swap(nil); m != nil {
-		err = m.mem.retire()
-	}
-	for _, w := range r.past {
-		if mem := w.Value(); mem != nil {
-			err = firstError(err, mem.retire())
-		}
-	}
-	return err
+	return r.retire(r.m.Swap(nil))
 }

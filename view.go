@@ -199,6 +199,8 @@ func (r *Region) reason(off int64, access sys.Prot) error {
 	switch {
 	case r.closed.Load():
 		return os.ErrClosed
+	case r.released(off):
+		return sys.Fault
 	case r.rights()&sys.Read == 0, access&^r.rights() != 0, r.allowed(off, 1, sys.Read|access) == 0:
 		return syscall.EACCES
 	case r.f != nil:
@@ -210,6 +212,13 @@ func (r *Region) reason(off int64, access sys.Prot) error {
 		return syscall.EACCES // it can be read, so it was a store
 	}
 	return r.reasonForStore(off)
+}
+
+// released reports whether byte off was given back by Release.
+func (r *Region) released(off int64) bool {
+	lead := r.base & (granularity - 1)
+	_, found := r.layout.get().find(lead+off, lead+off+1, func(a attr) bool { return a.released })
+	return found
 }
 
 // reasonInFile says what is wrong with reading byte off of the file.

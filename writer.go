@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -68,16 +69,19 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 	switch {
 	case r.fixed():
 		return r.writeFixed(p, off)
-	case off < 0 || len(p) == 0 || r.appends || r.closed.Load():
+	case r.appends:
+		return 0, errAppends
+	case off < 0 || len(p) == 0 || !r.canSave || r.closed.Load():
 		return r.f.WriteAt(p, off)
-	case !r.canSave:
-		return r.f.WriteAt(p, off) // EBADF
 	}
 	if may := r.allowed(off, int64(len(p)), sys.Write); may < int64(len(p)) {
 		if may > 0 {
 			n, err = r.writeSlow(p[:may], off)
 		}
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
+	}
+	if m := r.m.Load(); m != nil && m.shifts(p, off) {
+		p = bytes.Clone(p) // as memmove would: the kernel copies forwards
 	}
 	for {
 		part := p[n:min(len(p), n+writePart)]
@@ -88,6 +92,9 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 		}
 	}
 }
+
+// errAppends is what os says; a descriptor that Map got does not always know.
+var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_APPEND")
 
 // writePart is how much of a large write goes one way: by memory or by the
 // descriptor.
@@ -187,6 +194,13 @@ func (r *Region) writeFixed(p []byte, off int64) (int, error) {
 		return 0, io.ErrShortWrite
 	}
 	want := p[:min(int64(len(p)), size-off)]
+	if may := r.allowed(off, int64(len(want)), sys.Write); may < int64(len(want)) {
+		n, err := 0, error(nil)
+		if may > 0 {
+			n, err = r.writeFixed(p[:may], off)
+		}
+		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
+	}
 	n := len(want)
 	if !r.storeAll(m, want, off) {
 		n = m.storePages(want, off)
@@ -325,9 +339,9 @@ func (r *Region) Truncate(size int64) error {
 // unless its bytes were handed out: then the system refuses, and says so.
 func (r *Region) letGo() {
 	m := r.m.Load()
-	if !sys.HoldsSize || m == nil || m.mem.raw.Load() {
+	if !sys.HoldsSize || m == nil || r.rawEnd.Load() > 0 || m.mem.raw.Load() {
 		return
 	}
 	r.m.Store(nil)
-	_ = m.mem.retire()
+	_ = r.retire(m)
 }

@@ -27,8 +27,8 @@ import (
 // rest of the play can be compared.
 
 // stale reports that the Region believes the file to be longer than it is.
-func (p *play) stale() bool {
-	return !p.closed && !p.s.private() && p.known > p.now().size
+func (p *play) stale(s state) bool {
+	return !p.closed && !p.s.private() && s.known > s.size
 }
 
 // settle makes the Region ask the descriptor.
@@ -74,7 +74,7 @@ func (p *play) excuse(c call, s state, got, want outcome) (outcome, outcome) {
 	case opViewReads, opBytes:
 		p.loss.wrote(s.known) // writable bytes that somebody saw count as written
 	}
-	if p.closed || p.s.private() || s.known <= s.size {
+	if !p.stale(s) {
 		return got, want
 	}
 	switch c.kind {

@@ -3,6 +3,7 @@ package model
 import (
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 )
 
@@ -100,15 +101,19 @@ func (c call) distance(whence int, size int64) int64 {
 	return at
 }
 
-// pattern fills p with bytes that begin with fill and repeat late, so that
-// what lands in the wrong place shows.
+// pattern fills p with bytes that begin with what fill says and do not repeat,
+// so that what lands in the wrong place shows.
 func pattern(p []byte, fill byte) []byte {
-	x := uint32(fill) | 1<<16
-	for i := range p {
-		if i%64 == 0 {
-			x = x*1664525 + 1013904223
-		}
-		p[i] = byte(x>>24) + byte(i)
-	}
+	copy(p, patterns[int(fill)*patternStep:])
 	return p
 }
+
+// patternStep is how far two patterns are apart.
+const patternStep = 997
+
+// patterns holds them all. No call is longer than 512 KiB.
+var patterns = func() []byte {
+	b := make([]byte, 512<<10+256*patternStep)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // cannot fail
+	return b
+}()

@@ -45,10 +45,11 @@ type outcome struct {
 // step plays one call on both sides and reports whether they differ.
 func (p *play) step(c call) (differs bool) {
 	p.known = p.region.Size()
-	if p.stale() && c.long() {
-		p.settle()
-	}
 	before := p.now()
+	if p.stale(before) && c.long() {
+		p.settle()
+		before = p.now()
+	}
 	c = p.harmless(c, before.size)
 	p.did = ""
 	var got, want outcome
@@ -463,7 +464,10 @@ func (p *play) compareErrors(got, want outcome) {
 
 // compareData says where the bytes differ, for those who read the failure.
 func (p *play) compareData(got, want outcome) {
-	if at := firstDifference(got.data, want.data); p.got.Data != p.want.Data && at >= 0 {
+	if p.got.Data == p.want.Data {
+		return
+	}
+	if at := firstDifference(got.data, want.data); at >= 0 {
 		p.got.Data = fmt.Sprintf("%d bytes, from %d on %x", len(got.data), at, got.data[at:min(at+16, len(got.data))])
 		p.want.Data = fmt.Sprintf("%d bytes, from %d on %x", len(want.data), at, want.data[at:min(at+16, len(want.data))])
 	}
@@ -471,15 +475,15 @@ func (p *play) compareData(got, want outcome) {
 
 // firstDifference returns where a and b begin to differ, or -1.
 func firstDifference(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return -1
+	}
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			return i
 		}
 	}
-	if len(a) != len(b) {
-		return min(len(a), len(b))
-	}
-	return -1
+	return min(len(a), len(b))
 }
 
 // lookAtSizes compares the sizes of the files, and what the Region says: the
@@ -533,18 +537,10 @@ func (p *play) lookAtFile() {
 		_, _ = p.region.ReadAt(a, 0)
 		_, _ = p.oracle.ReadAt(b, 0)
 	}
-	if at := firstDifferenceFast(a, b); at >= 0 {
+	if at := firstDifference(a, b); at >= 0 {
 		p.got.File = fmt.Sprintf("%d bytes, from %d on %x", len(a), at, a[at:min(at+16, len(a))])
 		p.want.File = fmt.Sprintf("%d bytes, from %d on %x", len(b), at, b[at:min(at+16, len(b))])
 	}
-}
-
-// firstDifferenceFast is firstDifference for what is mostly equal.
-func firstDifferenceFast(a, b []byte) int {
-	if bytes.Equal(a, b) {
-		return -1
-	}
-	return firstDifference(a, b)
 }
 
 // difference reports the last step.

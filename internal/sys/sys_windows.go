@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -63,19 +64,24 @@ var (
 	ntQueryVolumeInformationFile = ntdll.NewProc("NtQueryVolumeInformationFile")
 )
 
-// call makes a call in which zero means failure. A procedure that this system
-// does not have is errors.ErrUnsupported.
-//
-//go:uintptrescapes
+// call calls a procedure that older systems lack, without pointers into the
+// Go heap or stack, and in which zero means failure.
 func call(proc *windows.LazyProc, args ...uintptr) (uintptr, error) {
 	if proc.Find() != nil {
 		return 0, errors.ErrUnsupported
 	}
-	result, _, err := proc.Call(args...)
+	result, _, errno := syscall.SyscallN(proc.Addr(), args...)
+	return result, failure(result, 0, errno)
+}
+
+// failure turns what syscall.SyscallN returned into an error, if it is zero.
+// Pointers are converted in the call of SyscallN itself: it keeps them valid
+// without moving what they point to to the heap.
+func failure(result, _ uintptr, errno syscall.Errno) error {
 	if result == 0 {
-		return 0, err
+		return errno
 	}
-	return result, nil
+	return nil
 }
 
 // process is the handle that means the calling process.
@@ -474,7 +480,8 @@ type region struct {
 
 // query asks VirtualQuery about the pages at the beginning of b.
 func query(b []byte) (r region, err error) {
-	_, err = call(virtualQuery, address(b), uintptr(unsafe.Pointer(&r)), unsafe.Sizeof(r))
+	err = failure(syscall.SyscallN(virtualQuery.Addr(), address(b),
+		uintptr(unsafe.Pointer(&r)), unsafe.Sizeof(r)))
 	return r, err
 }
 
@@ -483,8 +490,8 @@ func query(b []byte) (r region, err error) {
 // not wait; what a touch would die of is not reported.
 func Populate(b []byte, _ bool) error {
 	entry := struct{ at, n uintptr }{address(b), uintptr(len(b))}
-	_, err := call(prefetchVirtualMemory, process, 1, uintptr(unsafe.Pointer(&entry)), 0)
-	return err
+	return failure(syscall.SyscallN(prefetchVirtualMemory.Addr(), process, 1,
+		uintptr(unsafe.Pointer(&entry)), 0))
 }
 
 // Lock calls VirtualLock, whose limit is the process's minimum working set:
@@ -546,7 +553,7 @@ func Full(fd uintptr) bool {
 		total, callers, actual     int64
 		sectorsPerUnit, sectorSize uint32
 	}
-	code, _, _ := ntQueryVolumeInformationFile.Call(fd, uintptr(unsafe.Pointer(&status)),
+	code, _, _ := syscall.SyscallN(ntQueryVolumeInformationFile.Addr(), fd, uintptr(unsafe.Pointer(&status)),
 		uintptr(unsafe.Pointer(&space)), unsafe.Sizeof(space), fileFsFullSizeInformation)
 	return code == 0 && space.total > 0 && space.callers == 0
 }
@@ -575,8 +582,8 @@ func Resident(b []byte, in []bool) error {
 		for j := range set {
 			set[j].at = address(b) + uintptr(i+j)*uintptr(PageSize())
 		}
-		_, err := call(queryWorkingSetEx, process, uintptr(unsafe.Pointer(&set[0])),
-			uintptr(len(set))*unsafe.Sizeof(set[0]))
+		err := failure(syscall.SyscallN(queryWorkingSetEx.Addr(), process,
+			uintptr(unsafe.Pointer(&set[0])), uintptr(len(set))*unsafe.Sizeof(set[0])))
 		if err != nil {
 			return err
 		}

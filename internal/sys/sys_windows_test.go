@@ -98,12 +98,31 @@ func TestHandles(t *testing.T) {
 // handles returns how many handles the process has.
 func handles(t *testing.T) (n uint32) {
 	t.Helper()
-	_, err := call(kernel32.NewProc("GetProcessHandleCount"), process, uintptr(unsafe.Pointer(&n)))
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
-	if err != nil {
+	ok, _, err := kernel32.NewProc("GetProcessHandleCount").Call(process, uintptr(unsafe.Pointer(&n)))
+	if ok == 0 {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestAllocations: what hot paths call leaves nothing to the collector.
+func TestAllocations(t *testing.T) {
+	f, _ := scratch(t, 2*PageSize(), os.O_RDWR)
+	b := mapped(t, f, 0, 2*PageSize(), Read|Write, 0)
+	fd, in := f.Fd(), make([]bool, 2)
+	for name, verb := range map[string]func() error{
+		"Stat":      func() error { _, err := Stat(fd); return err },
+		"Populate":  func() error { return Populate(b, false) },
+		"Resident":  func() error { return Resident(b, in) },
+		"Sync":      func() error { return Sync(fd, b) },
+		"SyncFile":  func() error { return SyncFile(fd) },
+		"StartSync": func() error { return StartSync(fd, 0, 1, b) },
+		"Protect":   func() error { return Protect(b, Read) },
+		"Full":      func() error { Full(fd); return nil },
+	} {
+		var err error
+		if n := testing.AllocsPerRun(10, func() { err = errors.Join(err, verb()) }); n > 0 || err != nil {
+			t.Errorf("%s allocates %v times, %v", name, n, err)
+		}
+	}
 }

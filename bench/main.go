@@ -1,0 +1,169 @@
+//go:build linux && !386 && !arm && !mips && !mipsle
+
+// Command bench compares a Region with *os.File, bufio over it, other Go
+// libraries that map files, and a plain C program, workload by workload, and
+// says of each target whether it is met.
+//
+//	go -C bench run .                 # everything, about a quarter of an hour
+//	go -C bench run . -quick          # the same in two minutes, with more noise
+//	go -C bench run . -rows P1,P5     # some rows
+//
+// Every verdict is about the ratio of two things measured in the same round:
+// the entrants of a row take turns, and who begins changes from round to round.
+// Shown are the median of the rounds' ratios and their smallest and largest.
+// Absolute figures are medians too, and for orientation only.
+//
+// It wants 4 GiB of disk below -dir and 3 GiB of memory (a quarter of each
+// with -quick), and no privileges but for P22 (root, to freeze a file system of its
+// own) and P20 (/dev/fuse). What cannot be measured says why in the table. Rows
+// about cold files need a file system on a disk.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var (
+		quick  = flag.Bool("quick", false, "end in two minutes: fewer rounds, smaller files")
+		rows   = flag.String("rows", "", "only these rows, as P1,P5")
+		dir    = flag.String("dir", os.TempDir(), "where to make the files; cold rows need a disk")
+		out    = flag.String("o", "results.md", "where to write the table; the plots go to plots/ beside it; - writes neither")
+		count  = flag.String("count", "", "repeat one operation and measure nothing: see count.sh; 'list' names them")
+		times  = flag.Int("n", 1, "how often, with -count")
+		slowFS = flag.String("slowfs", "", "serve the slow file system of P20 there; bench starts this by itself")
+	)
+	flag.Parse()
+	var err error
+	switch {
+	case *slowFS != "":
+		err = serveSlowFS(*slowFS)
+	case *count != "":
+		err = countMode(*count, *times, *dir)
+	default:
+		err = compare(*quick, *rows, *dir, *out)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// compare measures the rows and writes the table and the plots.
+func compare(quick bool, rows, dir, out string) error {
+	chosen, err := chooseRows(rows)
+	if err != nil {
+		return err
+	}
+	l, err := newLab(dir, quick)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	l.closeOnSignal()
+	begin := time.Now()
+	cells := l.runRows(chosen, os.Stderr)
+	var lines [][]string
+	for _, c := range cells {
+		lines = append(lines, c.lines()...)
+	}
+	writeText(os.Stdout, lines)
+	missed, all := misses(cells)
+	summary := fmt.Sprintf("%d of %d targets met, %s.", all-missed, all, time.Since(begin).Round(time.Second))
+	fmt.Println(summary)
+	if out == "-" {
+		return nil
+	}
+	if err := writeResults(out, l, lines, summary); err != nil {
+		return err
+	}
+	return l.plot(filepath.Join(filepath.Dir(out), "plots"))
+}
+
+// writeResults writes the table with all that is needed to repeat it.
+func writeResults(name string, l *lab, lines [][]string, summary string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "# Results\n\n%s\n%s\n", l.describe(), legend)
+	writeMarkdown(f, lines)
+	fmt.Fprintf(f, "\n%s\n%s", summary, plotLinks(l))
+	return f.Close()
+}
+
+// legend explains the table to who finds it alone.
+const legend = `Figures are medians. A ratio is taken round by round, between entrants that took turns; shown are
+its median and, in brackets, the smallest and the largest round. The median decides the verdict. Times
+(ns, µs, ms) are better when small, rates when large. "″" is the line above, held to another target.
+"small folios": the file was written in 4 KiB pieces and stayed in the cache that way; "large
+folios": in pieces of 1 MiB.
+`
+
+// plotLinks shows the plots in the results.
+func plotLinks(l *lab) string {
+	var b strings.Builder
+	for _, p := range plots {
+		if len(l.curves[p.file]) > 0 {
+			fmt.Fprintf(&b, "\n![%s](plots/%s.png)\n", p.title, p.file)
+		}
+	}
+	return b.String()
+}
+
+// closeOnSignal takes mounts, loop devices and files away when the user
+// interrupts.
+func (l *lab) closeOnSignal() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-c
+		l.close()
+		os.Exit(130)
+	}()
+}
+
+// runRows measures row after row and tells w how it goes.
+func (l *lab) runRows(chosen []row, w io.Writer) (cells []cell) {
+	for _, r := range chosen {
+		begin := time.Now()
+		fmt.Fprintf(w, "%s … ", strings.Join(r.ids, " "))
+		got := l.runRow(r)
+		cells = append(cells, got...)
+		fmt.Fprintf(w, "%.1f s\n", time.Since(begin).Seconds())
+	}
+	return cells
+}
+
+// runRow measures one row. A row that cannot be measured says why, and the
+// others go on.
+func (l *lab) runRow(r row) (cells []cell) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+			return
+		case skip:
+			cells = append(cells, r.blank("skipped: "+string(v)))
+		case failure:
+			cells = append(cells, r.blank("failed: "+v.err.Error()))
+		default:
+			panic(v)
+		}
+	}()
+	r.run(l, func(c cell) { cells = append(cells, c) })
+	return cells
+}
+
+// blank is the cell of a row that has no figures.
+func (r row) blank(why string) cell {
+	return cell{id: strings.Join(r.ids, ", "), workload: r.workload, why: why}
+}

@@ -1,0 +1,122 @@
+//go:build linux && !386 && !arm && !mips && !mipsle
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// row is what is measured together. Its ids are those of the project's table
+// of performance targets.
+type row struct {
+	ids      []string
+	workload string
+	run      func(l *lab, report func(cell))
+}
+
+// rows are all rows, in the order of the table.
+var rows = []row{
+	{[]string{"P1"}, "ReadAt 64 B, one goroutine", rowSmallReads},
+	{[]string{"P2"}, "ReadAt 64 B on all cores", rowParallelReads},
+	{[]string{"P3"}, "ReadAt by size, pages mapped", rowReadSizes},
+	{[]string{"P4"}, "View over everything, summing", rowViewSum},
+	{[]string{"P5", "P6"}, "cold random 4 KiB ReadAt, 64 goroutines", rowColdParallel},
+	{[]string{"P7"}, "cold random 4 KiB ReadAt, one goroutine", rowColdSingle},
+	{[]string{"P8"}, "cold random 4 KiB in known batches of 64", rowColdBatches},
+	{[]string{"P9"}, "cold sequential", rowColdSequential},
+	{[]string{"P10"}, "first pass over a hot file", rowFirstPass},
+	{[]string{"P11"}, "open, read 4 KiB, close", rowOpenRead},
+	{[]string{"P12"}, "open and close without reading", rowOpenClose},
+	{[]string{"P13"}, "WriteAt 8 B at random", rowSmallWrites},
+	{[]string{"P14"}, "WriteAt 1 MiB over existing pages", rowLargeWrites},
+	{[]string{"P15"}, "writing a new file", rowNewFile},
+	{[]string{"P16"}, "Flush", rowFlush},
+	{[]string{"P17"}, "io.Copy to a TCP socket", rowSocket},
+	{[]string{"P18"}, "http.ServeContent", rowServeContent},
+	{[]string{"P19"}, "io.Copy between files", rowCopyFiles},
+	{[]string{"P20"}, "a page that takes seconds to arrive", rowSlowPage},
+	{[]string{"P21"}, "allocations", rowAllocations},
+	{[]string{"P22"}, "a store that must wait", rowFrozenStore},
+	{[]string{"P23"}, "one ReadAt of a large file beside the collector", rowLongRead},
+}
+
+// chooseRows finds the rows that the list names; all of them for "".
+func chooseRows(list string) ([]row, error) {
+	if list == "" {
+		return rows, nil
+	}
+	var chosen []row
+	for _, id := range strings.Split(list, ",") {
+		id = strings.ToUpper(strings.TrimSpace(id))
+		i := slices.IndexFunc(rows, func(r row) bool { return slices.Contains(r.ids, id) })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no row %q", id)
+		}
+		if !slices.ContainsFunc(chosen, func(r row) bool { return r.workload == rows[i].workload }) {
+			chosen = append(chosen, rows[i])
+		}
+	}
+	return chosen, nil
+}
+
+// skip is the panic value that ends a row which cannot be measured here, and
+// says why.
+type skip string
+
+// failure is the panic value that ends a row which went wrong.
+type failure struct{ err error }
+
+// must ends the row when err is not nil. Measured code is full of calls that
+// cannot fail but for a broken machine; this keeps it readable.
+func must(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+// must1 is must for calls with one result.
+func must1[T any](v T, err error) T {
+	must(err)
+	return v
+}
+
+// entrant is one contestant of a row: run does one round and returns its
+// figures.
+type entrant struct {
+	name string
+	run  func() []float64
+}
+
+// one makes an entrant with a single figure a round.
+func one(name string, run func() float64) entrant {
+	return entrant{name, func() []float64 { return []float64{run()} }}
+}
+
+// play lets the entrants take turns for a number of rounds, and returns their
+// figures by kind. Who begins changes every round, so that nobody always comes
+// second to a cache that another one filled, or to a disk that it made busy.
+func play(rounds int, entrants ...entrant) []figures {
+	var kinds []figures
+	for round := range rounds {
+		for i := range entrants {
+			e := entrants[(round+i)%len(entrants)]
+			for kind, v := range e.run() {
+				if kind == len(kinds) {
+					kinds = append(kinds, figures{})
+				}
+				kinds[kind][e.name] = append(kinds[kind][e.name], v)
+			}
+		}
+	}
+	return kinds
+}
+
+// names lists the entrants.
+func names(entrants []entrant) (out []string) {
+	for _, e := range entrants {
+		out = append(out, e.name)
+	}
+	return out
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// The entrants, as the table names them.
+const (
+	osFile  = "os.File"
+	bufIO   = "bufio"
+	xExp    = "x/exp"
+	edsrzf  = "edsrzf"
+	cProg   = "C"
+	slice   = "raw slice"
+	region  = "Region"
+	allPeer = "best peer" // of x/exp and edsrzf, round by round
+)
+
+// cell is one workload, measured: a row of PERF has one or several.
+type cell struct {
+	id       string
+	workload string
+	unit     string   // of the figures
+	order    []string // the entrants shown
+	figures  figures
+	claims   []claim
+	why      string // why it was skipped, or how it failed; "" when measured
+}
+
+// head are the columns of the table.
+var head = []string{"id", "workload", osFile, "peers and references", region, "ratio, median [min..max]", "target", "verdict"}
+
+// lines lays a cell out: one line a claim, the figures on the first.
+func (c cell) lines() [][]string {
+	if c.why != "" {
+		return [][]string{{c.id, c.workload, "", "", "", "", "", c.why}}
+	}
+	var peers []string
+	for _, name := range c.order {
+		if name != osFile && name != region {
+			peers = append(peers, name+" "+c.figure(name))
+		}
+	}
+	first := []string{c.id, c.workload, c.figure(osFile), strings.Join(peers, ", "), c.figure(region)}
+	claims := c.claims
+	if len(claims) == 0 {
+		claims = []claim{{num: region}}
+	}
+	var out [][]string
+	for _, cl := range claims {
+		j := cl.judge(c.figures)
+		ratio := fmt.Sprintf("%s [%s..%s]", short(j.mid), short(j.low), short(j.high))
+		out = append(out, append(first, ratio, cl.target(), j.verdict()))
+		first = []string{c.id, "″", "", "", ""}
+	}
+	return out
+}
+
+// figure is an entrant's median with its unit; empty when it took no part.
+func (c cell) figure(name string) string {
+	s, ok := c.figures[name]
+	if !ok {
+		return ""
+	}
+	return strings.TrimSpace(short(median(s)) + " " + c.unit)
+}
+
+// misses counts the targets that the cells fall short of, and all targets.
+func misses(cells []cell) (missed, all int) {
+	for _, c := range cells {
+		for _, cl := range c.claims {
+			if cl.op == "" || c.why != "" {
+				continue
+			}
+			all++
+			if !cl.meets(cl.judge(c.figures).mid) {
+				missed++
+			}
+		}
+	}
+	return missed, all
+}
+
+// writeText writes the lines under head, in columns for a terminal.
+func writeText(w io.Writer, lines [][]string) {
+	width := make([]int, len(head))
+	for _, line := range append([][]string{head}, lines...) {
+		for i, s := range line {
+			width[i] = max(width[i], utf8.RuneCountInString(s))
+		}
+	}
+	for _, line := range append([][]string{head}, lines...) {
+		var b strings.Builder
+		for i, s := range line {
+			b.WriteString(s)
+			b.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(s)+2))
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
+}
+
+// writeMarkdown writes the lines under head as a table of Markdown.
+func writeMarkdown(w io.Writer, lines [][]string) {
+	row := func(line []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(line, " | ")) }
+	row(head)
+	fmt.Fprintln(w, "|"+strings.Repeat("---|", len(head)))
+	for _, line := range lines {
+		row(line)
+	}
+}

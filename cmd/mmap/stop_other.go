@@ -1,0 +1,11 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// stopSignals ask the command to stop and to clean up.
+var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
