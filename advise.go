@@ -375,9 +375,28 @@ func (r *Region) protect(off, n int64, p Prot) error {
 // protectPages is sys.Protect. What can no longer be written must not be
 // written without a look: a copy that faults may have stored behind the fault.
 func (r *Region) protectPages(c section, b []byte, want sys.Prot) error {
+	lo, hi := c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift
 	c.m.open.Store(0)
-	c.m.pages.hot.remove(c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift)
-	return sys.Protect(b, want)
+	c.m.limit.Store(min(c.m.limit.Load(), max(c.lo-c.m.lead, 0)))
+	c.m.pages.hot.remove(lo, hi)
+	c.m.pages.seen.remove(lo, hi)
+	if err := sys.Protect(b, want); err != nil {
+		return err
+	}
+	return r.eachPast(c.lo, c.lo+int64(len(b)), func(b []byte) error { return sys.Protect(b, want) })
+}
+
+// eachPast calls fn for the same pages of earlier mappings, whose slices may
+// still be in use. mu is held.
+func (r *Region) eachPast(lo, hi int64, fn func(b []byte) error) (err error) {
+	for _, w := range r.past {
+		if mem := w.Value(); mem != nil && lo < int64(len(mem.b)) {
+			mem.splitMore(2)
+			err = firstError(err, fn(mem.b[lo:min(hi, int64(len(mem.b)))]))
+			runtime.KeepAlive(mem)
+		}
+	}
+	return err
 }
 
 // Allocate makes sure that the file system has room for the n bytes from off
@@ -510,7 +529,9 @@ func (r *Region) Release(off, n int64) error {
 	c, err := r.begins(off, n)
 	if err == nil && !c.empty() {
 		c.shrink()
-		err = r.change(c, func(a *attr) { *a = attr{released: true} }, sys.Release)
+		err = r.change(c, func(a *attr) { *a = attr{released: true} }, func(b []byte) error {
+			return firstError(sys.Release(b), r.eachPast(c.lo, c.lo+int64(len(b)), sys.Release))
+		})
 	}
 	return wrap("munmap", r.name, err)
 }

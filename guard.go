@@ -69,6 +69,16 @@ func (m *mapping) shifts(p []byte, off int64) bool {
 	return uintptr(m.addr(off))-uintptr(start(p)) < uintptr(len(p))
 }
 
+// aside returns a copy of p, which lies in mapped memory, or p itself if it
+// cannot be read: then the kernel will say so.
+func aside(p []byte) []byte {
+	q := make([]byte, len(p))
+	if transfer(start(q), start(p), len(p), piece) < len(p) {
+		return p
+	}
+	return q
+}
+
 // load copies from the mapping in pieces of at most step bytes and returns
 // how many bytes arrived for certain: all, or whole pieces before a fault.
 func (m *mapping) load(p []byte, off int64, step int) int {

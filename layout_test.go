@@ -67,7 +67,7 @@ var layoutChanges = []func(*attr){
 // compares all that a layout can be asked.
 func TestLayoutModel(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for round := range 100 {
+	for round := range 30 {
 		merge := round%2 == 0
 		var l layout
 		var m layoutModel

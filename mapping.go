@@ -141,6 +141,16 @@ func (b *block) giveBack() {
 	}
 }
 
+// splitMore counts cuts maps more for the memory.
+func (b *block) splitMore(cuts int) {
+	ledger.mu.Lock()
+	defer ledger.mu.Unlock()
+	if !b.retired {
+		ledger.held += cuts
+		b.cuts += cuts
+	}
+}
+
 // split counts cuts maps beyond one for the memory, unless those are too many.
 func (b *block) split(cuts int) bool {
 	ledger.mu.Lock()

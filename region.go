@@ -57,6 +57,7 @@ type Region struct {
 	ages   atomic.Bool  // in the register of resident.go
 	mute   atomic.Bool  // the system does not say what is cached
 	waits  atomic.Bool  // reading what is cached cannot be had without waiting
+	stale  atomic.Bool  // we made the file grow, and have not asked how long it is now
 	closed atomic.Bool  // set under mu
 	rawEnd atomic.Int64 // up to where writable bytes were handed out; set under mu
 	failed atomic.Value // of failure: the first lost write, never forgotten
@@ -68,11 +69,11 @@ type Region struct {
 	// the size by this Region, and every system call that changes what the
 	// memory is hold it. It guards what follows. Who needs the cursor's lock
 	// as well takes that one first.
-	mu     sync.Mutex
-	past   []weak.Pointer[memory] // earlier mappings that may still be in use
-	end    *atomic.Int64          // the current mapping's end
-	shrunk bool                   // bytes may have been stored past the end
-	why    error                  // why the last attempt to map failed
+	mu   sync.Mutex
+	past []weak.Pointer[memory] // earlier mappings that may still be in use
+	end  *atomic.Int64          // the current mapping's end
+	tail bool                   // bytes may have been stored past the end, and would show
+	why  error                  // why the last attempt to map failed
 }
 
 // cursor is the offset of Read, Write and Seek. Once it has moved into the
@@ -274,7 +275,7 @@ func (r *Region) setLimits(m *mapping, size int64) {
 	if m.limit.Load() > n {
 		m.limit.Store(n)
 	}
-	if r.fixed() && r.rights()&sys.Read != 0 {
+	if r.fixed() && r.rights()&sys.Read != 0 && r.allowed(0, n, sys.Read) == n {
 		m.limit.Store(n)
 	}
 	if r.fixed() && r.rights()&sys.Write != 0 && r.allowed(0, n, sys.Write) == n {
@@ -301,8 +302,10 @@ func (r *Region) pastAlive() []weak.Pointer[memory] {
 // publish makes size, in bytes of the Region, the known one. mu is held.
 func (r *Region) publish(size int64) {
 	old := r.size.Swap(size)
-	r.shrunk = r.shrunk || size < old
 	m := r.m.Load()
+	if size < old {
+		r.cutSeen()
+	}
 	switch {
 	case m == nil:
 		return
@@ -325,7 +328,7 @@ func (r *Region) publish(size int64) {
 // writer under way in the old one must not be taken for one past the new end.
 // mu is held.
 func (r *Region) cutTo(size int64) {
-	r.shrunk = true
+	r.cutSeen()
 	r.size.Store(size)
 	end := new(atomic.Int64)
 	end.Store(min(r.end.Load(), size))
@@ -348,11 +351,30 @@ func (r *Region) refresh() error {
 	if r.stream || r.fixed() {
 		return nil
 	}
+	r.stale.Store(false)
 	size, err := r.call(fileArgs{kind: opStat})
 	if err == nil {
 		r.publish(r.visible(size))
 	}
 	return err
+}
+
+// known returns the size of the Region, as it last saw the file. Growth of its
+// own making is looked at now, and not when it happened: who only appends need
+// not pay for it.
+func (r *Region) known() int64 {
+	if r.stale.Load() {
+		r.notice()
+	}
+	return r.size.Load()
+}
+
+// cutSeen is called when the file has become shorter. mu is held.
+func (r *Region) cutSeen() {
+	if r.tail || r.rights()&sys.Write == 0 || r.m.Load() == nil {
+		return
+	}
+	_ = r.control(func(fd uintptr) { r.tail = sys.KeepsTail(fd) })
 }
 
 // noticed is called after the descriptor served a call which showed that the
@@ -479,7 +501,7 @@ func (r *Region) Size() int64 {
 	if r.closed.Load() {
 		return 0
 	}
-	return r.size.Load()
+	return r.known()
 }
 
 // Len is Size as an int, and the greatest int where it does not fit.

@@ -127,6 +127,9 @@ func (m *mapping) holds(off, n int64) bool {
 // saw notes that [off, off+n) is resident, and raises the limit below which
 // nobody asks any more.
 func (r *Region) saw(m *mapping, off, n int64) {
+	if r.allowed(off, n, sys.Read) < n {
+		return // what may not be read must not become readable by being known
+	}
 	lo, hi := m.pageRange(off, n)
 	m.pages.seen.add(lo, hi, m.pages.n)
 	limit := m.limit.Load()

@@ -3,6 +3,7 @@ package mmap
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"syscall"
 
@@ -88,6 +89,14 @@ func (r *Region) seal(s Seals) error {
 func (r *Region) giveUpWriting() error {
 	if r.rawEnd.Load() > 0 {
 		return fmt.Errorf("writable bytes were handed out: %w", syscall.EBUSY)
+	}
+	granted := func(a attr) bool { return a.granted&sys.Write != 0 }
+	_, found := r.layout.get().find(0, math.MaxInt64, granted)
+	if r.rights()&sys.Write == 0 && !found {
+		return nil // there never was a writable mapping
+	}
+	if found {
+		r.layout.set(r.layout.get().with(0, math.MaxInt64, true, func(a *attr) { a.granted &^= sys.Write }))
 	}
 	r.sealed.Store(true)
 	return r.retire(r.m.Swap(nil))

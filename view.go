@@ -31,7 +31,7 @@ func (r *Region) span(off, n int64) (int64, error) {
 	case n == 0:
 		return 0, nil
 	}
-	size := r.size.Load()
+	size := r.known()
 	if n == ToEnd && off <= size {
 		return size - off, nil
 	}

@@ -1,7 +1,6 @@
 package mmap
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -81,7 +80,7 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
 	if m := r.m.Load(); m != nil && m.shifts(p, off) {
-		p = bytes.Clone(p) // as memmove would: the kernel copies forwards
+		p = aside(p) // the kernel copies forwards
 	}
 	for {
 		part := p[n:min(len(p), n+writePart)]
@@ -162,17 +161,22 @@ func (r *Region) extend(p []byte, off int64) (int, error) {
 	r.clearTail()
 	n, err := r.f.WriteAt(p, r.base+off)
 	if end := off + int64(n); n > 0 && end > r.size.Load() {
-		r.publish(end)
+		r.publish(end) // at least
+		r.stale.Store(true)
 	}
 	return n, err
 }
 
 // clearTail makes the bytes past the end of the file zero, up to the end of
 // its last page: a slice or a writer that outlived a shrinking may have stored
-// there, and tmpfs shows such bytes when the file grows again. mu is held.
+// there, and tmpfs shows such bytes when the file grows again. Where the end is
+// must be asked: what others appended is not to be cleared. mu is held.
 func (r *Region) clearTail() {
+	if !r.tail || r.rights()&sys.Write == 0 || r.rights()&sys.Read == 0 || r.refresh() != nil {
+		return
+	}
 	m, size := r.m.Load(), r.size.Load()
-	if !r.shrunk || m == nil || r.rights()&sys.Write == 0 || r.rights()&sys.Read == 0 {
+	if m == nil {
 		return
 	}
 	end := min(alignUp(m.lead+size)-m.lead, m.room)
@@ -264,11 +268,7 @@ func (r *Region) writeCursor(p []byte) (int, error) {
 	if r.closed.Load() {
 		return n, err
 	}
-	if r.appends {
-		r.publish(r.size.Load() + int64(n)) // at least
-	} else {
-		_ = r.refresh()
-	}
+	r.stale.Store(true)
 	return n, err
 }
 

@@ -58,9 +58,9 @@ const countSize = 64 * miB
 // returns what repeats the call.
 var operations = map[string]func(l *lab, name string) func(n int){
 	"huge":            nil, // see countHuge
-	"readat-64":       regionReads(64, true),
-	"readat-4k":       regionReads(4*kiB, true),
-	"readat-64-first": func(l *lab, name string) func(int) { return coldReads(name, false) },
+	"readat-64":       regionReads(64),
+	"readat-4k":       regionReads(4 * kiB),
+	"readat-4k-first": func(_ *lab, name string) func(int) { return coldReads(name, false) },
 	"readat-4k-cold": func(l *lab, name string) func(int) {
 		l.cold(name)
 		return coldReads(name, false)
@@ -147,7 +147,7 @@ var operations = map[string]func(l *lab, name string) func(n int){
 }
 
 // regionReads reads size bytes at a time of pages that the Region knows.
-func regionReads(size int, _ bool) func(*lab, string) func(int) {
+func regionReads(size int) func(*lab, string) func(int) {
 	return func(_ *lab, name string) func(int) {
 		r, p := openWarmRegion(name, countSize), make([]byte, size)
 		return func(n int) {

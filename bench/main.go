@@ -90,6 +90,9 @@ func compare(quick bool, rows, dir, out string) error {
 
 // writeResults writes the table with all that is needed to repeat it.
 func writeResults(name string, l *lab, lines [][]string, summary string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
 	f, err := os.Create(name)
 	if err != nil {
 		return err

@@ -105,12 +105,12 @@ func countFiles() int { return len(must1(os.ReadDir("/proc/self/fd"))) }
 // the file is mapped, on the slow one.
 func rowAllocations(l *lab, report func(cell)) {
 	name := l.path("allocations")
-	writeFile(name, miB, miB)
+	writeFile(name, 4*miB, miB)
 	p := make([]byte, 512)
 	hot := must1(mmap.OpenFile(name, os.O_RDWR, 0, nil))
 	defer hot.Close()
 	mapRegion(hot)
-	readThrough(hot, miB, make([]byte, miB))
+	readThrough(hot, 4*miB, make([]byte, miB))
 	view := func([]byte) error { return nil }
 	f := figures{}
 	order := []string{}
@@ -130,7 +130,7 @@ func rowAllocations(l *lab, report func(cell)) {
 	stream := must1(mmap.OpenFile(name, os.O_RDWR|unix.O_DSYNC, 0, nil)) // writes go by the descriptor
 	defer stream.Close()
 	try("WriteAt, slow path", 20, func() { must1(stream.WriteAt(p, 4096)) })
-	try("ReadAt at the end", 1000, func() { stream.ReadAt(p, miB-100) })
+	try("ReadAt at the end", 1000, func() { stream.ReadAt(p, 4*miB-100) })
 	f[region] = f.best(true, order...)
 	report(cell{
 		id: "P21", workload: "allocations a call, the worst of all", order: append(order, region), figures: f,

@@ -19,13 +19,15 @@ import (
 func stall(op func()) (collection, late, took float64) {
 	runtime.GC()
 	t := startTicker()
-	done := make(chan float64)
+	begun, done := make(chan bool), make(chan float64)
 	go func() {
+		close(begun)
 		begin := time.Now()
 		op()
 		done <- ms(time.Since(begin))
 	}()
-	time.Sleep(20 * time.Millisecond)
+	<-begun
+	time.Sleep(5 * time.Millisecond)
 	begin := time.Now()
 	runtime.GC()
 	collection = ms(time.Since(begin))
