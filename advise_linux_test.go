@@ -852,6 +852,9 @@ func TestMapsCounted(t *testing.T) {
 			return err
 		}},
 	} {
+		if !settle(given) {
+			t.Fatalf("ranges of other tests: %+v", mmap.ReadLedger())
+		}
 		held := mmap.ReadLedger().Held
 		r := ctlAnonymous(t, pages*page, &c.opts)
 		if err := c.do(r); err != nil {

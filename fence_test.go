@@ -22,7 +22,9 @@ var fenced = map[string]func(file string) bool{
 	"unsafe": func(file string) bool {
 		return path.Dir(file) == "internal/sys" || slices.Contains([]string{"guard.go", "view.go", "mapping.go"}, file)
 	},
-	"golang.org/x/sys": func(file string) bool { return path.Dir(file) == "internal/sys" },
+	"golang.org/x/sys": func(file string) bool {
+		return path.Dir(file) == "internal/sys" || strings.HasPrefix(file, "cmd/") // a program, not the library
+	},
 }
 
 // moduleFiles returns the Go files of this module that are no tests, with

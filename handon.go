@@ -91,7 +91,7 @@ func (r *Region) handOver(w *os.File) (int64, error) {
 		return r.f.WriteTo(w)
 	}
 	if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
-		return 0, err
+		return 0, wrap("read", r.name, bare(err))
 	}
 	n, err := io.Copy(w, r.f)
 	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {
@@ -203,7 +203,7 @@ func (r *Region) takeOver(src io.Reader) (int64, error) {
 	defer r.cursor.Unlock()
 	if !r.cursor.inFile {
 		if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
-			return 0, err
+			return 0, wrap("write", r.name, bare(err))
 		}
 	}
 	r.mu.Lock()

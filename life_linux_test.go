@@ -219,7 +219,7 @@ func TestUnreachableDuringCall(t *testing.T) {
 		return r
 	}
 	defer collecting()()
-	p := make([]byte, len(data))
+	p := bytes.Clone(data)
 	for what, call := range map[string]func() error{
 		"ReadAt":  func() error { _, err := open().ReadAt(p, 0); return err },
 		"WriteAt": func() error { _, err := open().WriteAt(data, 0); return err },
