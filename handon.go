@@ -164,7 +164,10 @@ func (r *Region) skip(n int64) {
 // copies, where it can; what others read goes through a buffer, because an
 // [io.Reader] may use all of a slice as scratch.
 func (r *Region) ReadFrom(src io.Reader) (int64, error) {
-	if r.handsOver() && !r.appends && fromFile(src) {
+	switch {
+	case r.closed.Load() && r.f != nil:
+		return r.f.ReadFrom(src)
+	case r.handsOver() && !r.appends && fromFile(src):
 		return r.takeOver(src)
 	}
 	buf := bytesPool.Get().(*buffer)
