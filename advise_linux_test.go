@@ -563,6 +563,28 @@ func TestLockFlags(t *testing.T) {
 	}
 }
 
+// TestLockToEnd checks that a lock to the end is one of what is there: it does
+// not follow growth, as that of Options does.
+func TestLockToEnd(t *testing.T) {
+	page := mmap.PageSize()
+	for _, follows := range []bool{false, true} {
+		for _, to := range []int64{10 * page, 3 << 20} {
+			r := openMapped(t, newFile(t, pattern(0, int(2*page))), os.O_RDWR, &mmap.Options{Lock: follows})
+			if err := r.Lock(0, mmap.ToEnd); err != nil {
+				t.Skip("this process may not lock: ", err)
+			}
+			if err := r.Truncate(to); err != nil {
+				t.Fatal(err)
+			}
+			for off, want := range map[int64]bool{0: true, page: true, to - page: follows} {
+				if m := ctlMapOf(t, r, off); slices.Contains(m.flags, "lo") != want {
+					t.Errorf("Options.Lock %v, grown to %d: at %d the flags are %v", follows, to, off, m.flags)
+				}
+			}
+		}
+	}
+}
+
 // TestLockLimit locks more than a lowered limit allows, without the privilege
 // to do so.
 func TestLockLimit(t *testing.T) {

@@ -164,10 +164,7 @@ func (r *Region) skip(n int64) {
 // copies, where it can; what others read goes through a buffer, because an
 // [io.Reader] may use all of a slice as scratch.
 func (r *Region) ReadFrom(src io.Reader) (int64, error) {
-	switch {
-	case r.closed.Load() && r.f != nil:
-		return r.f.ReadFrom(src)
-	case r.handsOver() && !r.appends && fromFile(src):
+	if r.handsOver() && !r.appends && fromFile(src) {
 		return r.takeOver(src)
 	}
 	buf := bytesPool.Get().(*buffer)
@@ -202,6 +199,9 @@ func fromFile(src io.Reader) bool {
 // takeOver lets the kernel copy from descriptor to descriptor. The size is
 // asked for afterwards, so the control lock need not be held meanwhile.
 func (r *Region) takeOver(src io.Reader) (int64, error) {
+	if r.closed.Load() {
+		return r.f.ReadFrom(src)
+	}
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	if !r.cursor.inFile {

@@ -72,19 +72,26 @@ func (o *options) bytes() int64 {
 	return 256 * miB
 }
 
-// pace is how long to measure.
+// pace is how long to measure. Many short rounds are better than a few long
+// ones: what else the machine does then spoils some of them, and the median is
+// of the others.
 type pace struct {
-	rounds int           // of each line; odd, so that the median is one of them
+	rounds int           // of a hot line; odd, so that the median is one of them
 	batch  time.Duration // of one hot round
+	line   time.Duration // of one hot line: no more rounds after that, but for the least
+	colds  int           // rounds of a cold line; odd
 	cold   time.Duration // of one cold round, at most
 }
+
+// leastRounds is how many rounds a line has, however long they take; odd.
+const leastRounds = 3
 
 // pace returns how long to measure.
 func (o *options) pace() pace {
 	if o.quick {
-		return pace{rounds: 3, batch: 2 * time.Millisecond, cold: 250 * time.Millisecond}
+		return pace{rounds: 5, batch: time.Millisecond, line: 100 * time.Millisecond, colds: 3, cold: 250 * time.Millisecond}
 	}
-	return pace{rounds: 7, batch: 40 * time.Millisecond, cold: time.Second}
+	return pace{rounds: 51, batch: 5 * time.Millisecond, line: 3 * time.Second, colds: 5, cold: time.Second}
 }
 
 // bench is the verb's action. What it prints it prints at the end, when the

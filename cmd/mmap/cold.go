@@ -17,8 +17,6 @@ const (
 	coldLeast = 16 * miB
 	// coldMost bounds the random reads of a round.
 	coldMost = 4096
-	// coldRounds is how many rounds there are at most.
-	coldRounds = 5
 )
 
 // evicted measures reading when nothing is in the system's cache.
@@ -139,7 +137,7 @@ func (b *bench) coldSequence(h handle, late func() bool) (n int64, err error) {
 // coldLine measures w on both sides in turns and adds it to the table.
 func (b *bench) coldLine(w coldWork) error {
 	var took [2][]float64
-	for round := range min(b.pace.rounds, coldRounds) {
+	for round := range b.pace.colds {
 		for i := range took {
 			by := side((i + round) % len(took))
 			b.say("measuring, cold: " + w.name)

@@ -239,7 +239,10 @@ func (b *bench) line(p pair, w work) error {
 		}
 	}
 	var took [2][]float64
-	for round := range b.pace.rounds {
+	for round, begin := 0, time.Now(); round < b.pace.rounds; round++ {
+		if round >= leastRounds && time.Since(begin) > b.pace.line {
+			break
+		}
 		for i := range p {
 			by := side((i + round) % len(p)) // neither is always the first
 			t, err := b.time(p[by], by, w, n[by])
@@ -253,7 +256,8 @@ func (b *bench) line(p pair, w work) error {
 	return nil
 }
 
-// calibrate finds how many operations one round needs.
+// calibrate finds how many operations one round needs. It also is the first
+// round, which does not count.
 func (b *bench) calibrate(h handle, by side, w work) (int, error) {
 	const most = 1 << 30
 	for n := 1; ; n *= 2 {
