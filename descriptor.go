@@ -12,8 +12,9 @@ import (
 // allocated; ops are pooled with theirs.
 type fileOp struct {
 	fileArgs
-	err error
-	do  func(fd uintptr) // op.call, made once
+	info sys.Info
+	err  error
+	do   func(fd uintptr) // op.call, made once
 }
 
 // fileArgs are what a fileOp needs.
@@ -44,9 +45,8 @@ var fileOps = sync.Pool{New: func() any {
 func (op *fileOp) call(fd uintptr) {
 	switch op.kind {
 	case opStat:
-		var info sys.Info
-		info, op.err = sys.Stat(fd)
-		op.n = info.Size
+		op.info, op.err = sys.Stat(fd)
+		op.n = op.info.Size
 	case opSync:
 		op.err = sys.SyncFile(fd)
 	case opMsync:
@@ -68,13 +68,19 @@ func (op *fileOp) call(fd uintptr) {
 // meanwhile, and returns what it left in n.
 func (r *Region) call(args fileArgs) (int64, error) {
 	op := fileOps.Get().(*fileOp)
-	op.fileArgs, op.err = args, nil
-	err := r.conn.Control(op.do)
-	if err != nil {
-		err = os.ErrClosed
-	}
-	n, err := op.n, firstError(err, op.err)
+	op.fileArgs = args
+	err := r.run(op)
+	n := op.n
 	op.fileArgs = fileArgs{}
 	fileOps.Put(op)
 	return n, err
+}
+
+// run makes op's call on the Region's descriptor.
+func (r *Region) run(op *fileOp) error {
+	op.err = nil
+	if err := r.conn.Control(op.do); err != nil {
+		return os.ErrClosed
+	}
+	return op.err
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -98,7 +97,7 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 	if o.Share {
 		return anonymousFile(name, size, o)
 	}
-	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write, end: new(atomic.Int64)}
+	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write}
 	r.apply(o)
 	r.size.Store(size)
 	if err := r.mapEarly(o); err != nil {
@@ -117,7 +116,7 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	writable := flag&os.O_RDWR != 0
 	r := &Region{
 		f: f, conn: conn, name: f.Name(), alone: alone,
-		base: o.Offset, window: o.Length, end: new(atomic.Int64),
+		base: o.Offset, window: o.Length,
 		prot: sys.Read, canSave: writable,
 		appends: flag&os.O_APPEND != 0,
 		through: flag&(os.O_SYNC|sys.DataSync) != 0,

@@ -219,6 +219,9 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		_ = mem.retire()
 		return nil, err
 	}
+	if r.end == nil {
+		r.end = new(atomic.Int64)
+	}
 	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
 	m.pages = &pages{n: int64(len(mem.b)) >> pageShift}
 	if sys.PastEnd && r.window == 0 && !r.fixed() {
@@ -320,6 +323,9 @@ func (r *Region) publish(size int64) {
 	}
 	if size < old {
 		m.forgetCut(size)
+		if end := m.end.Load(); size < end {
+			r.remember(cutBelow(size, end)) // it may grow again before the next Flush
+		}
 	}
 	r.setLimits(m, size)
 }
@@ -330,14 +336,14 @@ func (r *Region) publish(size int64) {
 func (r *Region) cutTo(size int64) {
 	r.cutSeen()
 	r.size.Store(size)
-	end := new(atomic.Int64)
-	end.Store(min(r.end.Load(), size))
-	r.end = end
 	r.rawEnd.Store(min(r.rawEnd.Load(), size))
 	old := r.m.Load()
 	if old == nil {
 		return
 	}
+	end := new(atomic.Int64)
+	end.Store(min(r.end.Load(), size))
+	r.end = end
 	old.forgetCut(size)
 	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, room: old.room, end: end, pages: old.pages}
 	m.limit.Store(old.limit.Load())
@@ -430,9 +436,13 @@ func (r *Region) control(fn func(fd uintptr)) error {
 }
 
 // stat asks the descriptor.
-func (r *Region) stat() (info sys.Info, err error) {
-	cerr := r.control(func(fd uintptr) { info, err = sys.Stat(fd) })
-	return info, firstError(cerr, err)
+func (r *Region) stat() (sys.Info, error) {
+	op := fileOps.Get().(*fileOp)
+	op.kind = opStat
+	err := r.run(op)
+	info := op.info
+	fileOps.Put(op)
+	return info, err
 }
 
 // Close revokes the memory and closes the descriptor. Calls in progress on

@@ -69,7 +69,9 @@ func (r *Region) Sync() error {
 		return wrap("sync", r.name, err)
 	}
 	err := r.f.Sync()
-	r.remember(bare(err))
+	if err != nil {
+		r.remember(bare(err))
+	}
 	return err
 }
 
@@ -153,9 +155,14 @@ func (r *Region) uncut(m *mapping, end, limit int64) error {
 		return err
 	}
 	if size := r.visible(n); size < end {
-		return fmt.Errorf("the file was cut to %d bytes, below byte %d stored to memory: %w", size, end-1, io.ErrUnexpectedEOF)
+		return cutBelow(size, end)
 	}
 	return nil
+}
+
+// cutBelow is the error of a Flush after somebody else cut the file.
+func cutBelow(size, end int64) error {
+	return fmt.Errorf("the file was cut to %d bytes, below byte %d stored to memory: %w", size, end-1, io.ErrUnexpectedEOF)
 }
 
 // failure wraps an error for an atomic.Value.

@@ -136,7 +136,7 @@ func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
 		fits = p[:min(int64(len(p)), r.window-off)]
 	}
 	if r.base+off < 0 {
-		return 0, wrap("write", r.name, syscall.EFBIG)
+		return 0, wrap("write", r.name, sys.TooBig)
 	}
 	if off+int64(len(fits)) > r.size.Load() && !r.stream {
 		n, err = r.extend(fits, off)

@@ -8,6 +8,7 @@ import "syscall"
 const (
 	NoSpace = syscall.ENOSPC
 	Fault   = syscall.EFAULT
+	TooBig  = syscall.EFBIG
 	noRoom  = syscall.ENOMEM
 )
 

@@ -6,6 +6,7 @@ import "syscall"
 var (
 	NoSpace error = syscall.NewError("no space left on device")
 	Fault   error = syscall.NewError("bad address")
+	TooBig  error = syscall.NewError("file too large")
 )
 
 // NoMemory is false: nothing is mapped on Plan 9.

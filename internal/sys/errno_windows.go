@@ -6,6 +6,7 @@ import "golang.org/x/sys/windows"
 const (
 	NoSpace = windows.ERROR_DISK_FULL
 	Fault   = windows.ERROR_NOACCESS
+	TooBig  = windows.ERROR_FILE_TOO_LARGE
 )
 
 // NoMemory reports whether err says that addresses, maps or memory ran out.

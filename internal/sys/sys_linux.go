@@ -26,7 +26,6 @@ const (
 	DataSync = unix.O_DSYNC
 
 	mapNoReserve = unix.MAP_NORESERVE
-	mapSync      = unix.MAP_SHARED_VALIDATE | unix.MAP_SYNC
 	rlimitAS     = unix.RLIMIT_AS
 )
 
