@@ -334,6 +334,12 @@ func TestMapLimit(t *testing.T) {
 		succeed(t, cmd)
 		return
 	}
+	if text, err := os.ReadFile("/proc/sys/vm/max_map_count"); err == nil {
+		var most int
+		if _, err := fmt.Sscan(string(text), &most); err != nil || mmap.MapLimit() > most/4 {
+			t.Fatalf("the library maps up to %d times, the system %d, %v", mmap.MapLimit(), most, err)
+		}
+	}
 	data := pattern(1, 3*os.Getpagesize())
 	name := newFile(t, data)
 	held := fillMaps(t, name)

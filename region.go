@@ -61,6 +61,7 @@ type Region struct {
 	closed atomic.Bool  // set under mu
 	rawEnd atomic.Int64 // up to where writable bytes were handed out; set under mu
 	failed atomic.Value // of failure: the first lost write, never forgotten
+	cut    atomic.Value // of failure: what the next Flush has to report
 	cursor cursor       // of Read, Write and Seek
 	sealed atomic.Bool  // SealWrite: no mapping is writable any more; set under mu
 	layout layoutCell   // what the caller made of the memory; set under mu
@@ -324,7 +325,7 @@ func (r *Region) publish(size int64) {
 	if size < old {
 		m.forgetCut(size)
 		if end := m.end.Load(); size < end {
-			r.remember(cutBelow(size, end)) // it may grow again before the next Flush
+			r.cut.CompareAndSwap(nil, failure{cutBelow(size, end)}) // it may grow again before the next Flush
 		}
 	}
 	r.setLimits(m, size)

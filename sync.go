@@ -98,6 +98,9 @@ func (r *Region) flush(op string, off, n int64) error {
 
 // flushStores commits a range and makes sure that the file still has it.
 func (r *Region) flushStores(off, n int64, whole bool) error {
+	if f, ok := r.cut.Load().(failure); ok {
+		r.remember(f.err)
+	}
 	if err := r.lost(); err != nil {
 		return err
 	}
