@@ -93,8 +93,7 @@ func (r *Region) advise(off, n int64, a Advice) error {
 	note := a.note()
 	if note != nil {
 		c.grow()
-	}
-	if c.empty() {
+	} else if c.empty() {
 		return nil
 	}
 	if note != nil || a.inner() {
@@ -139,7 +138,8 @@ func (r *Region) begins(off, n int64) (section, error) {
 	if err == nil && m == nil && n == ToEnd {
 		m, err = r.mapped() // for what the file grows by
 		if errors.Is(err, errEmpty) {
-			return section{}, nil
+			at := r.base&(granularity-1) + off
+			return section{lo: AlignDown(at), hi: AlignDown(at), off: off, toEnd: true}, nil
 		}
 	}
 	if err != nil || m == nil {
@@ -172,6 +172,7 @@ func (r *Region) change(c section, note func(*attr), call func(b []byte) error) 
 		return os.ErrClosed
 	}
 	if c.empty() {
+		r.noteGrowth(c, note)
 		return nil
 	}
 	m, err := r.mappedLocked()
@@ -201,6 +202,18 @@ func (r *Region) change(c section, note func(*attr), call func(b []byte) error) 
 	r.layout.set(next)
 	r.setLimits(c.m, r.size.Load())
 	return nil
+}
+
+// noteGrowth notes a change of bytes that are not there yet, and that no memory
+// shows: the mapping that will is made like that. mu is held.
+func (r *Region) noteGrowth(c section, note func(*attr)) {
+	if !c.toEnd || note == nil || r.fixed() {
+		return
+	}
+	r.layout.set(r.layout.get().with(c.lo, math.MaxInt64, true, note))
+	if c.m != nil {
+		r.setLimits(c.m, r.size.Load())
+	}
 }
 
 // Prefetch starts reading all the spans and waits for none; they may overlap

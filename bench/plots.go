@@ -86,7 +86,7 @@ func powers(points plotter.XYs) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
 	for _, p := range points {
 		label := sizeName(int64(p.X))
-		if p.X <= 256 && p.X != 8 || len(points) > 7 {
+		if len(points) < 7 {
 			label = short(p.X)
 		}
 		ticks = append(ticks, plot.Tick{Value: p.X, Label: label})

@@ -67,7 +67,7 @@ func (l *lab) plotTicker(over map[string]series) {
 // plotConcurrency draws cold reads a second by the number of goroutines.
 func (l *lab) plotConcurrency(name string, size int64) {
 	reads := pick(l, 4000, 1000)
-	for _, g := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256} {
+	for _, g := range []int{1, 4, 16, 64, 256} {
 		for _, o := range openers {
 			got := play(pick(l, 3, 1), one(o.name, func() float64 {
 				l.cold(name)
@@ -113,7 +113,7 @@ func randomPages(rng *rand.Rand, size int64, n int) []int64 {
 // rowColdSingle is P7.
 func rowColdSingle(l *lab, report func(cell)) {
 	name, size := l.big()
-	reads := pick(l, 2000, 800)
+	reads := pick(l, 1000, 800)
 	var entrants []entrant
 	for _, o := range openers {
 		entrants = append(entrants, one(o.name, func() float64 {
@@ -123,7 +123,7 @@ func rowColdSingle(l *lab, report func(cell)) {
 			return randomReads(r, size, 1, reads, l.rng()) / 1000
 		}))
 	}
-	got := play(pick(l, 15, 7), entrants...)
+	got := play(pick(l, 11, 7), entrants...)
 	report(cell{
 		id: "P7", workload: "cold random 4 KiB ReadAt, one goroutine", unit: "kIOPS", order: names(entrants), figures: got[0],
 		claims: []claim{atLeast(region, osFile, 1), inform(region, xExp)},
