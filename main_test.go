@@ -142,7 +142,8 @@ func child(t *testing.T, env ...string) *exec.Cmd {
 	}
 	pattern := "^" + regexp.QuoteMeta(t.Name()) + "$"
 	cmd := exec.Command(exe, "-test.run="+pattern, "-test.v", "-test.timeout=120s", fmt.Sprintf("-test.short=%v", testing.Short()))
-	cmd.Env = append(os.Environ(), append(env, childEnv+"="+t.Name())...)
+	dir := t.TempDir() // a child that dies removes nothing
+	cmd.Env = append(os.Environ(), append(env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir, childEnv+"="+t.Name())...)
 	return cmd
 }
 
