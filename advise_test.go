@@ -716,5 +716,17 @@ func TestControlTogether(t *testing.T) {
 // locked cannot be evicted.
 func ctlDenied(err error) bool {
 	return errors.Is(err, syscall.EACCES) || errors.Is(err, sys.Fault) ||
-		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINVAL)
+		ctlNoMemory(err) || errors.Is(err, syscall.EINVAL)
+}
+
+// ctlNoMemory reports whether the system's own error in err says that memory
+// ran out.
+func ctlNoMemory(err error) bool {
+	for err != nil {
+		if sys.NoMemory(err) {
+			return true
+		}
+		err = errors.Unwrap(err)
+	}
+	return false
 }

@@ -56,6 +56,8 @@ func (r *Region) readLost(m *mapping, p []byte, off int64) (int, error) {
 		return n, nil
 	}
 	m.lose(off+int64(n), int64(len(p)-n))
+	// If the file was cut, it may end in the last page that came.
+	n -= int(min(int64(n), pageSize))
 	more, err := r.readSlow(p[n:], off+int64(n))
 	return n + more, err
 }

@@ -82,10 +82,18 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 	if m := r.m.Load(); m != nil && m.shifts(p, off) {
 		p = aside(p) // the kernel copies forwards
 	}
-	for {
+	for stored := false; ; {
 		part := p[n:min(len(p), n+writePart)]
-		c, err := r.writePart(part, off+int64(n))
-		n += c
+		if r.writeMemory(part, off+int64(n)) {
+			n, stored = n+len(part), true
+		} else {
+			if stored { // if the file was cut, it may end in the last page stored
+				n -= int(min(int64(n), pageSize))
+			}
+			var c int
+			c, err = r.writeFile(p[n:min(len(p), n+writePart)], off+int64(n))
+			n, stored = n+c, false
+		}
 		if err != nil || n == len(p) {
 			return n, err
 		}
@@ -99,31 +107,29 @@ var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_AP
 // descriptor.
 const writePart = 1 << 20
 
-// writePart writes p by the cheapest way that does not wait in a fault. A
-// page's first write since the last Flush goes by the descriptor: that costs
-// what it costs an os.File, and a single small write makes no large folio
-// dirty. At the second write the page is made writable inside a system call,
-// and from then on it is stored to.
-func (r *Region) writePart(p []byte, off int64) (int, error) {
+// writeMemory writes p to memory, if that does not wait in a fault. A page's
+// first write since the last Flush is not for memory: by the descriptor it
+// costs what it costs an os.File, and a single small write makes no large
+// folio dirty. At the second write the page is made writable inside a system
+// call, and from then on it is stored to.
+func (r *Region) writeMemory(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
 	if m == nil || !m.holds(off, n) || !r.storable() {
-		return r.writeFile(p, off)
+		return false
 	}
 	lo, hi := m.pageRange(off, n)
-	hot := m.pages.hot.all(lo, hi)
-	if !hot && m.pages.once.all(lo, hi) && sys.Populate(m.around(off, n), true) == nil {
+	switch {
+	case m.pages.hot.all(lo, hi):
+	case !m.pages.once.all(lo, hi):
+		m.pages.once.add(lo, hi, m.pages.n)
+		return false
+	case sys.Populate(m.around(off, n), true) != nil:
+		return false
+	default:
 		m.pages.hot.add(lo, hi, m.pages.n)
 		r.saw(m, off, n)
-		hot = true
 	}
-	if hot && r.storeAll(m, p, off) {
-		return len(p), nil
-	}
-	c, err := r.writeFile(p, off)
-	if err == nil {
-		m.pages.once.add(lo, hi, m.pages.n)
-	}
-	return c, err
+	return r.storeAll(m, p, off)
 }
 
 // writeFile writes to the descriptor, and no further than the window.

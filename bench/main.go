@@ -106,7 +106,8 @@ func writeResults(name string, l *lab, lines [][]string, summary string) error {
 
 // legend explains the table to who finds it alone.
 const legend = `Figures are medians. A ratio is taken round by round, between entrants that took turns; shown are
-its median and, in brackets, the smallest and the largest round. The median decides the verdict. Times
+its median and, in brackets, the smallest and the largest round. The median decides the verdict. "Best by
+best" divides the best figures of all rounds: on a busy machine it says more than the median. Times
 (ns, µs, ms) are better when small, rates when large. "″" is the line above, held to another target.
 "small folios": the file was written in 4 KiB pieces and stayed in the cache that way; "large
 folios": in pieces of 1 MiB.

@@ -92,15 +92,16 @@ func openWarmRegion(name string, size int64) *mmap.Region {
 func sum(b []byte) uint64 {
 	words := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/8)
 	var s0, s1, s2, s3 uint64
-	for len(words) >= 4 {
-		s0 += words[0]
-		s1 += words[1]
-		s2 += words[2]
-		s3 += words[3]
-		words = words[4:]
+	i := 0
+	for ; i+8 <= len(words); i += 8 {
+		w := (*[8]uint64)(words[i : i+8])
+		s0 += w[0] + w[4]
+		s1 += w[1] + w[5]
+		s2 += w[2] + w[6]
+		s3 += w[3] + w[7]
 	}
-	for _, w := range words {
-		s0 += w
+	for ; i < len(words); i++ {
+		s0 += words[i]
 	}
 	return s0 + s1 + s2 + s3
 }

@@ -95,13 +95,18 @@ func one(name string, run func() float64) entrant {
 }
 
 // play lets the entrants take turns for a number of rounds, and returns their
-// figures by kind. Who begins changes every round, so that nobody always comes
-// second to a cache that another one filled, or to a disk that it made busy.
+// figures by kind. Who begins changes every round, and every other round goes
+// backwards, so that nobody always comes second to a cache that another one
+// filled, or to a disk that it made busy.
 func play(rounds int, entrants ...entrant) []figures {
 	var kinds []figures
 	for round := range rounds {
 		for i := range entrants {
-			e := entrants[(round+i)%len(entrants)]
+			at := round + i
+			if round%2 == 1 {
+				at = round + len(entrants) - i
+			}
+			e := entrants[at%len(entrants)]
 			for kind, v := range e.run() {
 				if kind == len(kinds) {
 					kinds = append(kinds, figures{})

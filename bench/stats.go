@@ -85,10 +85,12 @@ type judged struct {
 	claim
 	mid, low, high float64
 	rounds         int
+	best           float64 // the ratio of the best figures of all rounds
 }
 
-// judge compares the claim with the figures.
-func (c claim) judge(f figures) judged {
+// judge compares the claim with the figures, of which small ones are good
+// (times), or large ones.
+func (c claim) judge(f figures, small bool) judged {
 	values := f[c.num]
 	if c.den != "" {
 		values = ratios(f[c.num], f[c.den])
@@ -99,6 +101,17 @@ func (c claim) judge(f figures) judged {
 	j := judged{claim: c, mid: median(values), rounds: len(values)}
 	if len(values) > 0 {
 		j.low, j.high = slices.Min(values), slices.Max(values)
+		pick := slices.Max[series]
+		if small {
+			pick = slices.Min[series]
+		}
+		j.best = pick(f[c.num])
+		if c.den != "" {
+			j.best /= pick(f[c.den])
+		}
+		if c.speed {
+			j.best = 1 / j.best
+		}
 	}
 	return j
 }

@@ -57,10 +57,28 @@ func TestJudge(t *testing.T) {
 		{inform("a", "b"), 2, 2, 3, "–"},
 		{atLeast("a", "absent", 1), math.NaN(), 0, 0, "not measured"},
 	} {
-		j := c.judge(f)
+		j := c.judge(f, true)
 		same := j.mid == c.mid || math.IsNaN(j.mid) && math.IsNaN(c.mid)
 		if !same || j.low != c.low || j.high != c.high || j.verdict() != c.verdict {
 			t.Errorf("%+v: %v [%v..%v] %q", c.claim, j.mid, j.low, j.high, j.verdict())
+		}
+	}
+}
+
+func TestJudgeBest(t *testing.T) {
+	f := figures{"a": {2, 4, 9}, "b": {1, 2, 3}}
+	for _, c := range []struct {
+		claim
+		small bool
+		want  float64
+	}{
+		{atLeast("a", "b", 1), true, 2},
+		{atLeast("a", "b", 1), false, 3},
+		{asFast("a", "b", 1), true, 0.5},
+		{atMost("a", "", 1), true, 2},
+	} {
+		if got := c.judge(f, c.small).best; got != c.want {
+			t.Errorf("%+v, small %v: best %v, want %v", c.claim, c.small, got, c.want)
 		}
 	}
 }

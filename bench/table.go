@@ -31,12 +31,12 @@ type cell struct {
 }
 
 // head are the columns of the table.
-var head = []string{"id", "workload", osFile, "peers and references", region, "ratio, median [min..max]", "target", "verdict"}
+var head = []string{"id", "workload", osFile, "peers and references", region, "ratio, median [min..max]", "best by best", "target", "verdict"}
 
 // lines lays a cell out: one line a claim, the figures on the first.
 func (c cell) lines() [][]string {
 	if c.why != "" {
-		return [][]string{{c.id, c.workload, "", "", "", "", "", c.why}}
+		return [][]string{{c.id, c.workload, "", "", "", "", "", "", c.why}}
 	}
 	var peers []string
 	for _, name := range c.order {
@@ -51,12 +51,21 @@ func (c cell) lines() [][]string {
 	}
 	var out [][]string
 	for _, cl := range claims {
-		j := cl.judge(c.figures)
+		j := cl.judge(c.figures, c.small())
 		ratio := fmt.Sprintf("%s [%s..%s]", short(j.mid), short(j.low), short(j.high))
-		out = append(out, append(first, ratio, cl.target(), j.verdict()))
+		out = append(out, append(first, ratio, short(j.best), cl.target(), j.verdict()))
 		first = []string{c.id, "″", "", "", ""}
 	}
 	return out
+}
+
+// small reports whether small figures are good: those of time, and bare counts.
+func (c cell) small() bool {
+	switch c.unit {
+	case "ns", "µs", "ms", "":
+		return true
+	}
+	return false
 }
 
 // figure is an entrant's median with its unit; empty when it took no part.
@@ -76,7 +85,7 @@ func misses(cells []cell) (missed, all int) {
 				continue
 			}
 			all++
-			if !cl.meets(cl.judge(c.figures).mid) {
+			if !cl.meets(cl.judge(c.figures, c.small()).mid) {
 				missed++
 			}
 		}

@@ -11,9 +11,10 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // childEnv makes the test binary be the command itself.
@@ -184,7 +185,7 @@ func TestNoSpace(t *testing.T) {
 		t.Skip(err)
 	}
 	defer full.Close()
-	if err := fill(context.Background(), full, 2*miB); !errors.Is(err, syscall.ENOSPC) {
+	if err := fill(context.Background(), full, 2*miB); !errors.Is(err, sys.NoSpace) {
 		t.Errorf("fill says %v", err)
 	}
 	dir := t.TempDir()

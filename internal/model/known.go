@@ -73,6 +73,7 @@ func (p *play) excuse(c call, s state, got, want outcome) (outcome, outcome) {
 		}
 	case opViewReads, opBytes:
 		p.loss.wrote(s.known) // writable bytes that somebody saw count as written
+		p.loss.wasCut = p.loss.wasCut || s.known > s.size
 	}
 	if !p.stale(s) {
 		return got, want
