@@ -79,7 +79,7 @@ func (r *Region) call(args fileArgs) (int64, error) {
 // run makes op's call on the Region's descriptor.
 func (r *Region) run(op *fileOp) error {
 	op.err = nil
-	if err := r.conn.Control(op.do); err != nil {
+	if err := sys.Control(r.f, r.conn, op.do); err != nil {
 		return os.ErrClosed
 	}
 	return op.err

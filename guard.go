@@ -63,10 +63,11 @@ func (m *mapping) around(off, n int64) []byte {
 	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
 }
 
-// shifts reports whether p lies in the mapping, and its bytes would be
-// overwritten before they are read if they were copied to off from the first on.
-func (m *mapping) shifts(p []byte, off int64) bool {
-	return uintptr(m.addr(off))-uintptr(start(p)) < uintptr(len(p))
+// overlaps reports whether p lies in the mapping, and shares bytes with as many
+// from off on: the kernel, which copies page by page, would smear them.
+func (m *mapping) overlaps(p []byte, off int64) bool {
+	at, n := uintptr(m.addr(off)), uintptr(len(p))
+	return at-uintptr(start(p)) < n || uintptr(start(p))-at < n
 }
 
 // aside returns a copy of p, which lies in mapped memory, or p itself if it

@@ -78,6 +78,11 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 		}
 		return n, firstError(err, wrap("read", r.name, syscall.EACCES))
 	}
+	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
+		q := make([]byte, len(p))
+		n, err := r.readSlow(q, off)
+		return transfer(start(p), start(q), n, piece), err
+	}
 	n, err := r.readFile(p, off)
 	size, end := r.size.Load(), off+int64(n)
 	switch {

@@ -430,7 +430,7 @@ func (r *Region) control(fn func(fd uintptr)) error {
 		fn(0)
 		return nil
 	}
-	if err := r.conn.Control(fn); err != nil {
+	if err := sys.Control(r.f, r.conn, fn); err != nil {
 		return os.ErrClosed
 	}
 	return nil

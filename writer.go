@@ -79,8 +79,8 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 		}
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
-	if m := r.m.Load(); m != nil && m.shifts(p, off) {
-		p = aside(p) // the kernel copies forwards
+	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
+		p = aside(p)
 	}
 	for stored := false; ; {
 		part := p[n:min(len(p), n+writePart)]

@@ -137,4 +137,5 @@ const (
 //	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit
 //	func ReadNow(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
+//	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func KeepsTail(fd uintptr) bool // what was stored past the end of the file shows when it grows

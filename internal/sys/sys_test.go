@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"testing"
@@ -108,7 +109,11 @@ func touch(t *testing.T, b []byte, i int, fn func()) (fine bool) {
 		if !ok {
 			panic(r)
 		}
-		if want := reflect.ValueOf(b).Pointer() + uintptr(i); fault.Addr() != want {
+		want := reflect.ValueOf(b).Pointer() + uintptr(i)
+		if runtime.GOARCH == "s390x" {
+			want &^= uintptr(PageSize() - 1) // the processor tells the page alone
+		}
+		if fault.Addr() != want {
 			t.Errorf("fault at %#x, want %#x", fault.Addr(), want)
 		}
 	}()
@@ -513,14 +518,15 @@ func TestReopen(t *testing.T) {
 		os.O_RDONLY, os.O_WRONLY, os.O_RDWR,
 		os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_APPEND, os.O_RDWR | os.O_SYNC,
 	} {
+		if want&os.O_SYNC != 0 && runtime.GOOS == "js" {
+			continue // cannot be opened so
+		}
 		f, text := scratch(t, 100, want)
 		if _, err := f.Seek(10, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
 		own, flag, alone, err := Reopen(f)
-		if err != nil {
-			t.Fatalf("%#x: %v", want, err)
-		}
+		must(t, err, "Reopen")
 		if flag != want {
 			t.Errorf("flag is %#x, want %#x", flag, want)
 		}
