@@ -76,12 +76,16 @@ func (r *Region) advise(off, n int64, a Advice) error {
 	switch {
 	case int(a) >= len(adviceNames):
 		return fmt.Errorf("%v: %w", a, syscall.EINVAL)
-	case !a.Supported():
-		return fmt.Errorf("%v: %w", a, errors.ErrUnsupported)
 	case (a == DontNeed || a == Free) && r.flags&sys.Private != 0:
 		return fmt.Errorf("%v would lose what was written to private memory: %w", a, syscall.EINVAL)
 	case a == Free && r.f != nil:
 		return fmt.Errorf("%v is for anonymous memory: %w", a, syscall.EINVAL)
+	}
+	if _, err := r.canAsk(off, n); err != nil {
+		return err
+	}
+	if !a.Supported() {
+		return fmt.Errorf("%v: %w", a, errors.ErrUnsupported)
 	}
 	c, err := r.begins(off, n)
 	if err != nil {

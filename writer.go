@@ -338,6 +338,10 @@ func (r *Region) Truncate(size int64) error {
 		r.clearTail()
 	}
 	err := r.f.Truncate(r.base + size)
+	if err != nil && sys.HoldsSize && anyDead() {
+		collect() // our own earlier mappings may hold the file
+		err = r.f.Truncate(r.base + size)
+	}
 	return firstError(err, wrap("truncate", r.name, r.refresh()))
 }
 

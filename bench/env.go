@@ -18,7 +18,7 @@ import (
 func (l *lab) describe() string {
 	var b strings.Builder
 	line := func(key, value string) { fmt.Fprintf(&b, "- %s: %s\n", key, value) }
-	line("command", "`go -C bench run . "+strings.Join(publicArgs(os.Args[1:]), " ")+"`")
+	line("command", "`"+strings.Join(append([]string{"go -C bench run ."}, publicArgs(os.Args[1:])...), " ")+"`")
 	line("date", time.Now().UTC().Format("2006-01-02"))
 	line("kernel", kernel())
 	line("file system", l.fsName)

@@ -53,7 +53,8 @@ func (l *lab) plot(dir string) error {
 		}
 		p := plot.New()
 		p.Title.Text, p.X.Label.Text, p.Y.Label.Text = pl.title, pl.x, pl.y
-		p.Legend.Top, p.Legend.Left = true, pl.file != "sizes"
+		p.Legend.Top = pl.file != "sizes" // where the curves are not
+		p.Legend.Left = p.Legend.Top
 		if pl.logX {
 			p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers(curves[0].points)
 		}

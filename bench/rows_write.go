@@ -52,7 +52,7 @@ func rowSmallWrites(l *lab, report func(cell)) {
 				syncFile(name)
 				w := o.open(name)
 				defer w.Close()
-				first := firstTouches(w, size, pick(l, 4096, 1024), l.rng())
+				first := firstTouches(w, size, pick(l, 16384, 1024), l.rng())
 				makeDirty(w, size, o.name == region)
 				// Long enough for the once-a-second forgetting to show.
 				return []float64{first, steadyWrites(w, size, pick[time.Duration](l, 1200, 250)*time.Millisecond, l.rng())}

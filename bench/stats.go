@@ -138,10 +138,15 @@ func (j judged) verdict() string {
 		return "–"
 	case j.meets(j.mid):
 		return "met"
-	case j.meets(j.low) || j.meets(j.high):
-		return fmt.Sprintf("short: %s of %s (inside the spread)", short(j.mid), short(j.bound))
 	}
-	return fmt.Sprintf("short: %s of %s", short(j.mid), short(j.bound))
+	words := fmt.Sprintf("short: %s of %s", short(j.mid), short(j.bound))
+	if short(j.mid) == short(j.bound) {
+		words = fmt.Sprintf("short: %.4f of %s", j.mid, short(j.bound))
+	}
+	if j.meets(j.low) || j.meets(j.high) {
+		words += " (inside the spread)"
+	}
+	return words
 }
 
 // target is the claim in words; a ratio without a target says what it is of.
