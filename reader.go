@@ -39,17 +39,19 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // readUnseen is ReadAt for what is large or above the limit: from memory if
-// all of it is known to be resident.
+// all of it is known to be resident. More than a piece the kernel copies as
+// fast, without the faults of a first pass, and the collector need not wait.
 func (r *Region) readUnseen(m *mapping, p []byte, off int64) (int, error) {
 	n := int64(len(p))
-	if !m.holds(off, n) || r.rights()&sys.Read == 0 || off+n > m.limit.Load() && !r.knowsResident(m, off, n) {
+	if !m.holds(off, n) || n > piece && !r.fixed() || r.rights()&sys.Read == 0 ||
+		off+n > m.limit.Load() && !r.knowsResident(m, off, n) {
 		return r.readSlow(p, off)
 	}
 	return r.readLost(m, p, off)
 }
 
-// readLost is ReadAt from memory, in pieces, and for what faults there from
-// the descriptor.
+// readLost is ReadAt from memory, in pieces, and for what faults there from the
+// descriptor.
 func (r *Region) readLost(m *mapping, p []byte, off int64) (int, error) {
 	n := m.load(p, off, piece)
 	if n == len(p) {

@@ -107,11 +107,15 @@ var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_AP
 // descriptor.
 const writePart = 1 << 20
 
+// populateMost is up to how many bytes of a write are made writable.
+const populateMost = 32 << 10
+
 // writeMemory writes p to memory, if that does not wait in a fault. A page's
 // first write since the last Flush is not for memory: by the descriptor it
 // costs what it costs an os.File, and a single small write makes no large
 // folio dirty. At the second write the page is made writable inside a system
-// call, and from then on it is stored to.
+// call, and from then on it is stored to. Making pages writable costs more
+// than it can save when they are many, so that is for small writes.
 func (r *Region) writeMemory(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
 	if m == nil || !m.holds(off, n) || !r.storable() {
@@ -120,6 +124,8 @@ func (r *Region) writeMemory(p []byte, off int64) bool {
 	lo, hi := m.pageRange(off, n)
 	switch {
 	case m.pages.hot.all(lo, hi):
+	case n > populateMost:
+		return false
 	case !m.pages.once.all(lo, hi):
 		m.pages.once.add(lo, hi, m.pages.n)
 		return false
@@ -168,7 +174,9 @@ func (r *Region) extend(p []byte, off int64) (int, error) {
 	n, err := r.f.WriteAt(p, r.base+off)
 	if end := off + int64(n); n > 0 && end > r.size.Load() {
 		r.publish(end) // at least
-		r.stale.Store(true)
+		if !r.stale.Load() {
+			r.stale.Store(true)
+		}
 	}
 	return n, err
 }
