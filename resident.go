@@ -37,71 +37,122 @@ type pages struct {
 // pages. The answer costs 0.5 to 20 µs, and is asked for once a block.
 const askBlock = 512
 
-// bitmap is a set of small numbers. It takes no memory while it is empty.
+// bitmap is a set of small numbers. It lies in parts that take no memory until
+// something is put into them, and that forget at once when nothing is: what
+// ageing and Flush cost is what was marked, and not what the file is long.
 type bitmap struct {
-	words atomic.Pointer[[]atomic.Uint64]
+	parts atomic.Pointer[[]atomic.Pointer[bitPart]]
 }
+
+// bitPart is a part of a bitmap. Whoever adds sets the bit first and then any;
+// whoever empties it does so the other way round.
+type bitPart struct {
+	any   atomic.Bool // something may be in it
+	n     int64       // numbers
+	words []atomic.Uint64
+}
+
+// partBits is how many numbers a part has: the pages of 1 GiB, in 32 KiB.
+const partBits = 1 << 18
+
+// part returns the part that lo is in, or nil.
+func (b *bitmap) part(lo int64) *bitPart {
+	if parts := b.parts.Load(); parts != nil {
+		return (*parts)[lo/partBits].Load()
+	}
+	return nil
+}
+
+// makePart is part that makes the part, of a set of numbers below n.
+func (b *bitmap) makePart(lo, n int64) *bitPart {
+	parts := b.parts.Load()
+	if parts == nil {
+		made := make([]atomic.Pointer[bitPart], (n+partBits-1)/partBits)
+		if !b.parts.CompareAndSwap(nil, &made) {
+			made = *b.parts.Load()
+		}
+		parts = &made
+	}
+	at := &(*parts)[lo/partBits]
+	if p := at.Load(); p != nil {
+		return p
+	}
+	size := min(n-lo/partBits*partBits, partBits)
+	at.CompareAndSwap(nil, &bitPart{n: size, words: make([]atomic.Uint64, (size+63)>>6)})
+	return at.Load()
+}
+
+// word returns the word that lo is in.
+func (p *bitPart) word(lo int64) *atomic.Uint64 { return &p.words[lo%partBits>>6] }
 
 // all reports whether all of [lo, hi) are in the set.
 func (b *bitmap) all(lo, hi int64) bool {
-	p := b.words.Load()
-	if p == nil {
-		return false
-	}
-	for words := *p; lo < hi; {
-		mask, next := maskFrom(lo, hi)
-		if words[lo>>6].Load()&mask != mask {
+	for lo < hi {
+		p := b.part(lo)
+		if p == nil {
 			return false
 		}
-		lo = next
+		for end := min(hi, lo|(partBits-1)+1); lo < end; {
+			mask, next := maskFrom(lo, end)
+			if p.word(lo).Load()&mask != mask {
+				return false
+			}
+			lo = next
+		}
 	}
 	return true
 }
 
 // add puts [lo, hi) into the set, of numbers below n.
 func (b *bitmap) add(lo, hi, n int64) {
-	p := b.words.Load()
-	if p == nil {
-		made := make([]atomic.Uint64, (n+63)>>6)
-		if !b.words.CompareAndSwap(nil, &made) {
-			made = *b.words.Load()
+	for lo < hi {
+		p := b.makePart(lo, n)
+		for end := min(hi, lo|(partBits-1)+1); lo < end; {
+			mask, next := maskFrom(lo, end)
+			p.word(lo).Or(mask)
+			lo = next
 		}
-		p = &made
-	}
-	for words := *p; lo < hi; {
-		mask, next := maskFrom(lo, hi)
-		words[lo>>6].Or(mask)
-		lo = next
+		if !p.any.Load() {
+			p.any.Store(true)
+		}
 	}
 }
 
 // remove takes [lo, hi) out of the set.
 func (b *bitmap) remove(lo, hi int64) {
-	p := b.words.Load()
-	if p == nil {
-		return
-	}
-	for words := *p; lo < hi; {
-		mask, next := maskFrom(lo, hi)
-		if words[lo>>6].Load()&mask != 0 {
-			words[lo>>6].And(^mask)
+	for lo < hi {
+		end := min(hi, lo|(partBits-1)+1)
+		p := b.part(lo)
+		if p != nil && p.any.Load() {
+			if end-lo == p.n {
+				p.any.Store(false) // all of it goes
+			}
+			for at := lo; at < end; {
+				mask, next := maskFrom(at, end)
+				if p.word(at).Load()&mask != 0 {
+					p.word(at).And(^mask)
+				}
+				at = next
+			}
 		}
-		lo = next
+		lo = end
 	}
 }
 
 // after returns the first number from lo on, below hi, that is not in the set.
 func (b *bitmap) after(lo, hi int64) int64 {
-	p := b.words.Load()
-	if p == nil {
-		return lo
-	}
-	for words := *p; lo < hi; {
-		mask, next := maskFrom(lo, hi)
-		if missing := mask &^ words[lo>>6].Load(); missing != 0 {
-			return lo&^63 + int64(bits.TrailingZeros64(missing))
+	for lo < hi {
+		p := b.part(lo)
+		if p == nil {
+			return lo
 		}
-		lo = next
+		for end := min(hi, lo|(partBits-1)+1); lo < end; {
+			mask, next := maskFrom(lo, end)
+			if missing := mask &^ p.word(lo).Load(); missing != 0 {
+				return lo&^63 + int64(bits.TrailingZeros64(missing))
+			}
+			lo = next
+		}
 	}
 	return hi
 }
