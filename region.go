@@ -113,11 +113,14 @@ func (r *Region) fixed() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 
 // way, from the first byte on, as far as the caller decided that: by
 // Options.Prot or by Protect. The descriptor is no way round either.
 func (r *Region) allowed(off, n int64, access sys.Prot) int64 {
+	l := r.layout.get()
+	if l == nil && !r.chosen {
+		return n // nothing was decided
+	}
 	var denied sys.Prot
 	if r.chosen {
 		denied = access &^ r.prot
 	}
-	l := r.layout.get()
 	if l == nil && denied != 0 {
 		return 0
 	}
