@@ -65,8 +65,8 @@ func fullFileSystem(t *testing.T, dir string) {
 	t.Run("WriteAt across", func(t *testing.T) {
 		for _, off := range []int64{0, 100, 4096, 300 << 10} {
 			p := pattern(2, size-int(off))
-			want, wantErr, kept := writeSparse(t, dir, off, p, false)
-			got, gotErr, now := writeSparse(t, dir, off, p, true)
+			want, kept, wantErr := writeSparse(t, dir, off, p, false)
+			got, now, gotErr := writeSparse(t, dir, off, p, true)
 			if got != want || !sameError(gotErr, wantErr) || !errors.Is(gotErr, syscall.ENOSPC) {
 				t.Errorf("WriteAt at %d = %d, %v; os.File: %d, %v", off, got, gotErr, want, wantErr)
 			}
@@ -120,7 +120,7 @@ func sparse(t *testing.T, dir string, size int64) string {
 
 // writeSparse writes p into a sparse file by an os.File or a mapped Region,
 // and returns the result and what the file then holds.
-func writeSparse(t *testing.T, dir string, off int64, p []byte, mapped bool) (int, error, []byte) {
+func writeSparse(t *testing.T, dir string, off int64, p []byte, mapped bool) (int, []byte, error) {
 	t.Helper()
 	name := sparse(t, dir, 1<<20)
 	defer os.Remove(name)
@@ -145,5 +145,5 @@ func writeSparse(t *testing.T, dir string, off int64, p []byte, mapped bool) (in
 	if bad != nil {
 		t.Fatal(bad)
 	}
-	return n, err, b
+	return n, b, err
 }

@@ -629,7 +629,7 @@ var exits = map[string]struct {
 
 var (
 	errOfCallback  = errors.New("the callback's own")
-	errNotReturned = errors.New("View did not return")
+	errNotReturned = errors.New("the View did not return")
 )
 
 // TestViewExits: however a callback ends, View passes it on as it is, and the
@@ -639,7 +639,7 @@ func TestViewExits(t *testing.T) {
 	r := openMapped(t, newFile(t, pattern(1, 5000)), os.O_RDWR, nil)
 	for name, c := range exits {
 		for _, setting := range []bool{false, true} {
-			err, v, left := viewOnGoroutine(r, setting, c.fn)
+			v, left, err := viewOnGoroutine(r, setting, c.fn)
 			if !c.want(err, v) {
 				t.Errorf("%s: View = %v, panic %v", name, err, v)
 			}
@@ -652,7 +652,7 @@ func TestViewExits(t *testing.T) {
 
 // viewOnGoroutine calls View on a goroutine of its own with that setting of
 // SetPanicOnFault, and returns the setting that it left behind.
-func viewOnGoroutine(r *mmap.Region, setting bool, fn func([]byte) error) (err error, panicked any, left bool) {
+func viewOnGoroutine(r *mmap.Region, setting bool, fn func([]byte) error) (panicked any, left bool, err error) {
 	done := make(chan struct{})
 	err = errNotReturned
 	go func() {
@@ -665,7 +665,7 @@ func viewOnGoroutine(r *mmap.Region, setting bool, fn func([]byte) error) (err e
 		err = r.View(0, mmap.ToEnd, fn)
 	}()
 	<-done
-	return err, panicked, left
+	return panicked, left, err
 }
 
 // TestFaultRestoresSetting: after a fault, too, SetPanicOnFault is what it was,

@@ -1,7 +1,6 @@
 package mmap_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -145,23 +144,6 @@ func child(t *testing.T, env ...string) *exec.Cmd {
 	dir := t.TempDir() // a child that dies removes nothing
 	cmd.Env = append(os.Environ(), append(env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir, childEnv+"="+t.Name())...)
 	return cmd
-}
-
-// succeed runs a child and passes on its result.
-func succeed(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case err != nil && !errors.As(err, &exit):
-		t.Skip("no such child process: ", err)
-	case err == nil && bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("in the child process: %s", out)
-	case err != nil:
-		t.Fatalf("the child process: %v\n%s", err, out)
-	case !bytes.Contains(out, []byte("--- PASS")):
-		t.Fatalf("the child process did not run the test:\n%s", out)
-	}
 }
 
 // crash runs a child that must die of touching memory that is not there.

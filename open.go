@@ -83,7 +83,7 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 	o := opts.value()
 	err := o.check(os.O_RDWR)
 	if err == nil && (o.Offset != 0 || o.Length != 0 || o.Private || o.MapSync) {
-		err = fmt.Errorf("Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
+		err = fmt.Errorf("options Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
 	}
 	if err == nil && size < 0 {
 		err = fmt.Errorf("negative size %d: %w", size, syscall.EINVAL)

@@ -25,7 +25,7 @@ const (
 func anonymousFile(name string, size int64, o Options) (*Region, error) {
 	f, err := sys.Memory(name, size)
 	if err != nil {
-		return nil, wrap("map", name, fmt.Errorf("Share: %w", err))
+		return nil, wrap("map", name, fmt.Errorf("option Share: %w", err))
 	}
 	r, err := newRegion(f, os.O_RDWR, true, o)
 	if err != nil {

@@ -182,7 +182,6 @@ func TestSealWriteGranted(t *testing.T) {
 // TestSealWriteBusy checks that Seal fails with EBUSY while bytes are out
 // writable, here or in another process, and that all goes on then.
 func TestSealWriteBusy(t *testing.T) {
-	const env = "MMAP_TEST_BUSY"
 	page := mmap.PageSize()
 	if ctlIsPeer(t) {
 		ctlHoldWritable(t)

@@ -51,7 +51,7 @@ func (r *Region) FlushAsync(off, n int64) error {
 	}
 	var b []byte
 	m := r.m.Load()
-	if m != nil {
+	if m != nil && off+n <= m.room {
 		b = m.around(off, n)
 	}
 	_, err = r.call(fileArgs{kind: opStart, m: m, b: b, off: r.base + off, n: n})

@@ -105,15 +105,6 @@ const (
 	kinds
 )
 
-// names are for printing.
-var names = [kinds]string{
-	"Read", "ReadAt", "ReadByte", "UnreadByte", "WriteTo(buffer)", "WriteTo(file)", "Seek",
-	"Write", "WriteAt", "WriteByte", "WriteString", "ReadFrom(bytes)", "ReadFrom(file)",
-	"ReadFrom(part)", "Truncate", "Sync", "Flush", "FlushRange", "FlushAsync", "Stat",
-	"other grows", "other cuts", "other writes", "Bytes", "View", "View+store", "At",
-	"Close", "reopen",
-}
-
 // weights are out of about a thousand. Those that wait for a disk are rare.
 var weights = [kinds]int{
 	opRead: 110, opReadAt: 130, opReadByte: 50, opUnreadByte: 25,
