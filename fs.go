@@ -31,15 +31,15 @@ var (
 	_ fs.ReadLinkFS = (*dirFS)(nil)
 )
 
-// open returns the directory's own file system; a directory that is not there
-// yet may come.
-func (d *dirFS) open() (fs.FS, error) {
+// open returns the directory's own file system, for op on name; a directory
+// that is not there yet may come.
+func (d *dirFS) open(op, name string) (fs.FS, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.root == nil {
 		root, err := os.OpenRoot(d.dir)
 		if err != nil {
-			return nil, err
+			return nil, &fs.PathError{Op: op, Path: name, Err: bare(err)}
 		}
 		d.root = root.FS()
 	}
@@ -49,7 +49,7 @@ func (d *dirFS) open() (fs.FS, error) {
 // Open opens a file for reading: a regular one as a *Region, others as the
 // *os.File that they are.
 func (d *dirFS) Open(name string) (fs.File, error) {
-	root, err := d.open()
+	root, err := d.open("open", name)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (d *dirFS) Open(name string) (fs.File, error) {
 
 // ReadFile implements [fs.ReadFileFS].
 func (d *dirFS) ReadFile(name string) ([]byte, error) {
-	root, err := d.open()
+	root, err := d.open("open", name)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (d *dirFS) ReadFile(name string) ([]byte, error) {
 
 // ReadDir implements [fs.ReadDirFS].
 func (d *dirFS) ReadDir(name string) ([]fs.DirEntry, error) {
-	root, err := d.open()
+	root, err := d.open("open", name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (d *dirFS) ReadDir(name string) ([]fs.DirEntry, error) {
 
 // Stat implements [fs.StatFS].
 func (d *dirFS) Stat(name string) (fs.FileInfo, error) {
-	root, err := d.open()
+	root, err := d.open("stat", name)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (d *dirFS) Stat(name string) (fs.FileInfo, error) {
 
 // Lstat implements [fs.ReadLinkFS].
 func (d *dirFS) Lstat(name string) (fs.FileInfo, error) {
-	root, err := d.open()
+	root, err := d.open("lstat", name)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (d *dirFS) Lstat(name string) (fs.FileInfo, error) {
 
 // ReadLink implements [fs.ReadLinkFS].
 func (d *dirFS) ReadLink(name string) (string, error) {
-	root, err := d.open()
+	root, err := d.open("readlink", name)
 	if err != nil {
 		return "", err
 	}

@@ -178,19 +178,19 @@ type writerOnly struct{ r *Region }
 func (w writerOnly) Write(p []byte) (int, error) { return w.r.Write(p) }
 
 // fromFile reports whether src is a regular file, or the beginning of one, as
-// io.Copy and io.CopyN pass it on. The descriptor's ReadFrom takes nothing in
-// place from anything that only looks like one.
+// io.Copy and io.CopyN pass it on: an *os.File, or what package os makes of one
+// to hide its WriteTo.
 func fromFile(src io.Reader) bool {
 	if part, ok := src.(*io.LimitedReader); ok {
 		src = part.R
 	}
-	f, ok := src.(interface {
-		fs.File
-		io.Seeker
-		Fd() uintptr
-	})
-	if !ok {
-		return false
+	t := reflect.TypeOf(src)
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	f, ok := src.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok || t.PkgPath() != "os" {
+		return false // what wraps a file may do anything in its Read
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode().IsRegular()

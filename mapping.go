@@ -89,7 +89,13 @@ func mapLimit() int { return sys.MaxMaps() / 4 }
 // tries once more.
 func newMemory(fd uintptr, off int64, n int, p sys.Prot, f sys.Flag, hint uintptr) (*memory, error) {
 	if !takeMap() {
-		return nil, errMaps
+		if !anyDead() {
+			return nil, errMaps
+		}
+		collect()
+		if !takeMap() {
+			return nil, errMaps
+		}
 	}
 	b, err := sys.Map(fd, off, n, p, f, hint)
 	if sys.NoMemory(err) && anyDead() {

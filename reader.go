@@ -83,7 +83,10 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
 		q := make([]byte, len(p))
 		n, err := r.readSlow(q, off)
-		return transfer(start(p), start(q), n, piece), err
+		if got := transfer(start(p), start(q), n, piece); got < n {
+			return got, wrap("read", r.name, sys.Fault) // as the kernel says of such a p
+		}
+		return n, err
 	}
 	n, err := r.readFile(p, off)
 	size, end := r.size.Load(), off+int64(n)

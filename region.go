@@ -52,19 +52,20 @@ type Region struct {
 	direct  bool     // O_DIRECT: so it does here, by the caller's wish
 	alone   bool     // the descriptor's offset is ours to move
 
-	size   atomic.Int64 // bytes of the Region, as last seen
-	misses atomic.Int32 // calls that memory might have served
-	ages   atomic.Bool  // in the register of resident.go
-	mute   atomic.Bool  // the system does not say what is cached
-	waits  atomic.Bool  // reading what is cached cannot be had without waiting
-	stale  atomic.Bool  // we made the file grow, and have not asked how long it is now
-	closed atomic.Bool  // set under mu
-	rawEnd atomic.Int64 // up to where writable bytes were handed out; set under mu
-	failed atomic.Value // of failure: the first lost write, never forgotten
-	cut    atomic.Value // of failure: what the next Flush has to report
-	cursor cursor       // of Read, Write and Seek
-	sealed atomic.Bool  // SealWrite: no mapping is writable any more; set under mu
-	layout layoutCell   // what the caller made of the memory; set under mu
+	size     atomic.Int64 // bytes of the Region, as last seen
+	misses   atomic.Int32 // calls that memory might have served
+	ages     atomic.Bool  // in the register of resident.go
+	mute     atomic.Bool  // the system does not say what is cached
+	waits    atomic.Bool  // reading what is cached cannot be had without waiting
+	stale    atomic.Bool  // we made the file grow, and have not asked how long it is now
+	closed   atomic.Bool  // set under mu
+	rawEnd   atomic.Int64 // up to where writable bytes were handed out; set under mu
+	failed   atomic.Value // of failure: the first lost write, never forgotten
+	cut      atomic.Value // of failure: what the next Flush has to report
+	cursor   cursor       // of Read, Write and Seek
+	sealed   atomic.Bool  // SealWrite: no mapping is writable any more; set under mu
+	flushing sync.Mutex   // held while a Flush answers for what was stored before it
+	layout   layoutCell   // what the caller made of the memory; set under mu
 
 	// mu is the control lock: opening and closing of mappings, changes of
 	// the size by this Region, and every system call that changes what the
@@ -290,6 +291,19 @@ func (r *Region) setLimits(m *mapping, size int64) {
 	}
 }
 
+// mayStore reports whether something may have been stored to memory by others
+// than WriteAt: the memory is writable, or was made so by Protect.
+func (r *Region) mayStore() bool {
+	if r.rights()&sys.Write != 0 {
+		return true
+	}
+	_, found := r.layout.get().find(0, math.MaxInt64, grantsWriting)
+	return found
+}
+
+// grantsWriting reports whether Protect allowed storing to the page.
+func grantsWriting(a attr) bool { return a.granted&sys.Write != 0 }
+
 // storable reports whether writes may go to memory.
 func (r *Region) storable() bool {
 	return r.rights()&sys.Write != 0 && !r.through && !r.appends
@@ -361,10 +375,10 @@ func (r *Region) refresh() error {
 	if r.stream || r.fixed() {
 		return nil
 	}
-	r.stale.Store(false)
 	size, err := r.call(fileArgs{kind: opStat})
 	if err == nil {
 		r.publish(r.visible(size))
+		r.stale.Store(false) // not before: who finds it false relies on the size
 	}
 	return err
 }
@@ -374,7 +388,7 @@ func (r *Region) refresh() error {
 // not pay for it.
 func (r *Region) known() int64 {
 	if r.stale.Load() {
-		r.notice()
+		r.noticed()
 	}
 	return r.size.Load()
 }

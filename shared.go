@@ -90,8 +90,10 @@ func (r *Region) giveUpWriting() error {
 	if r.rawEnd.Load() > 0 {
 		return fmt.Errorf("writable bytes were handed out: %w", syscall.EBUSY)
 	}
-	granted := func(a attr) bool { return a.granted&sys.Write != 0 }
-	_, found := r.layout.get().find(0, math.MaxInt64, granted)
+	_, found := r.layout.get().find(0, math.MaxInt64, grantsWriting)
+	if m := r.m.Load(); found && m != nil && m.mem.raw.Load() {
+		return fmt.Errorf("bytes were handed out, and made writable: %w", syscall.EBUSY)
+	}
 	if r.rights()&sys.Write == 0 && !found {
 		return nil // there never was a writable mapping
 	}

@@ -83,6 +83,9 @@ func (r *Region) canFlush(off, n int64) (int64, error) {
 	if r.fixed() {
 		return 0, errors.ErrUnsupported
 	}
+	if r.stale.Load() {
+		r.noticed() // what was appended is part of the range
+	}
 	return r.span(off, n)
 }
 
@@ -105,12 +108,15 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 		return err
 	}
 	m := r.m.Load()
-	if m == nil || r.rights()&sys.Write == 0 {
+	if m == nil || !r.mayStore() {
 		err := r.orClosed(r.commit(m, off, n))
 		r.remember(err)
 		return err
 	}
-	// What is stored from now on is the next Flush's to answer for.
+	// What is stored from now on is the next Flush's to answer for. What was
+	// stored before is this one's, and another must not think it settled.
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
 	end, limit := m.end.Load(), off+n
 	if whole {
 		end, limit = m.end.Swap(0), math.MaxInt64
@@ -130,10 +136,10 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 }
 
 // commit makes the bytes [off, off+n) durable: by msync where they are mapped,
-// and by the descriptor where they are not.
+// and by the descriptor where they are not, or no longer.
 func (r *Region) commit(m *mapping, off, n int64) error {
 	args := fileArgs{kind: opSync}
-	if m != nil && n > 0 && off+n <= m.room {
+	if m != nil && n > 0 && off+n <= m.room && !r.anyReleased(off, n) {
 		args = fileArgs{kind: opMsync, m: m, b: m.around(off, n)}
 	}
 	_, err := r.call(args)

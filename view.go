@@ -90,7 +90,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 		sys.Populate(m.around(off, n), false) == nil {
 		r.saw(m, off, n)
 	}
-	if r.rights()&sys.Write != 0 {
+	if r.mayStore() {
 		m.stored(off + n) // a Flush inside fn counts on it
 		defer m.stored(off + n)
 	}
@@ -199,7 +199,7 @@ func (r *Region) reason(off int64, access sys.Prot) error {
 	switch {
 	case r.closed.Load():
 		return os.ErrClosed
-	case r.released(off):
+	case r.anyReleased(off, 1):
 		return sys.Fault
 	case r.rights()&sys.Read == 0, access&^r.rights() != 0, r.allowed(off, 1, sys.Read|access) == 0:
 		return syscall.EACCES
@@ -214,10 +214,14 @@ func (r *Region) reason(off int64, access sys.Prot) error {
 	return r.reasonForStore(off)
 }
 
-// released reports whether byte off was given back by Release.
-func (r *Region) released(off int64) bool {
+// anyReleased reports whether some of the bytes were given back by Release.
+func (r *Region) anyReleased(off, n int64) bool {
+	l := r.layout.get()
+	if l == nil {
+		return false
+	}
 	lead := r.base & (granularity - 1)
-	_, found := r.layout.get().find(lead+off, lead+off+1, func(a attr) bool { return a.released })
+	_, found := l.find(lead+off, lead+off+n, func(a attr) bool { return a.released })
 	return found
 }
 
@@ -278,7 +282,7 @@ func (r *Region) Bytes() []byte {
 // handOut returns bytes that the caller keeps until Close.
 func (r *Region) handOut(m *mapping, off, n int64) []byte {
 	m.mem.handOut()
-	if end := off + n; r.rights()&sys.Write != 0 && end > r.rawEnd.Load() {
+	if end := off + n; end > r.rawEnd.Load() && r.mayStore() {
 		r.mu.Lock()
 		r.rawEnd.Store(max(end, r.rawEnd.Load()))
 		r.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -78,6 +79,9 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 			n, err = r.writeSlow(p[:may], off)
 		}
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
+	}
+	if far := math.MaxInt64 - int64(len(p)); r.window == 0 && off <= math.MaxInt64-r.base && off+r.base > far {
+		return r.f.WriteAt(p, r.base+off) // whole: too far for any file
 	}
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
 		p = aside(p)
@@ -337,7 +341,12 @@ func (r *Region) Truncate(size int64) error {
 	case r.stream || !r.canSave:
 		return r.f.Truncate(r.base + size)
 	}
+	var end, rawEnd int64
 	if size < r.size.Load() {
+		rawEnd = r.rawEnd.Load()
+		if r.end != nil {
+			end = r.end.Load()
+		}
 		// Nobody may write past the new end any more before it is there,
 		// and who did by the descriptor sees that it was cut.
 		r.cutTo(size)
@@ -349,6 +358,10 @@ func (r *Region) Truncate(size int64) error {
 	if err != nil && sys.HoldsSize && anyDead() {
 		collect() // our own earlier mappings may hold the file
 		err = r.f.Truncate(r.base + size)
+	}
+	if err != nil && r.end != nil {
+		r.end.Store(max(end, r.end.Load())) // the file still has to have what was stored
+		r.rawEnd.Store(max(rawEnd, r.rawEnd.Load()))
 	}
 	return firstError(err, wrap("truncate", r.name, r.refresh()))
 }
