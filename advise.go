@@ -438,10 +438,8 @@ func (r *Region) allocate(off, n int64) error {
 		return fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
 	case r.fixed() || r.stream:
 		return errors.ErrUnsupported
-	case n == ToEnd && off > size:
-		return fmt.Errorf("no range of %d bytes at %d in %d: %w", n, off, size, io.ErrUnexpectedEOF)
 	case n == ToEnd:
-		n = size - off
+		n = max(size-off, 0) // any offset can be allocated, so none is past the end
 	}
 	if r.window > 0 && off+n > r.window {
 		return fmt.Errorf("no range of %d bytes at %d in a window of %d: %w", n, off, r.window, io.ErrUnexpectedEOF)
