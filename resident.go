@@ -281,6 +281,62 @@ func (m *mapping) age(evicted bool) {
 	}
 }
 
+// lookMost is up to how many bytes of a file are asked about every second.
+const lookMost = 4 << 30
+
+// lookForLost forgets the blocks of which fewer pages are cached now than were
+// seen resident: others have pushed them out, without a fault of this process.
+// One question is enough as long as all of the file is cached. It costs the
+// kernel up to 10 ms a GiB, so files above lookMost are not looked at.
+func (r *Region) lookForLost(m *mapping) {
+	end := m.lead + m.extent.Load()
+	if r.mute.Load() || end > lookMost || !m.pages.seen.some() {
+		return
+	}
+	cached, err := r.call(fileArgs{kind: opCached, off: r.base - m.lead, n: end})
+	if err != nil || cached >= (end+pageSize-1)>>pageShift {
+		return
+	}
+	for lo := int64(0); lo<<pageShift < end; lo += askBlock {
+		seen := m.pages.seen.count(lo, min(lo+askBlock, m.pages.n))
+		if seen == 0 {
+			continue
+		}
+		off := lo << pageShift
+		n := min(askBlock<<pageShift, end-off)
+		if cached, err := r.call(fileArgs{kind: opCached, off: r.base - m.lead + off, n: n}); err == nil && cached < seen {
+			m.lose(off-m.lead, n)
+			m.pages.asked.remove(lo/askBlock, lo/askBlock+1)
+		}
+	}
+}
+
+// some reports whether anything may be in the set.
+func (b *bitmap) some() bool {
+	parts := b.parts.Load()
+	if parts == nil {
+		return false
+	}
+	for i := range *parts {
+		if p := (*parts)[i].Load(); p != nil && p.any.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// count returns how many of [lo, hi) are in the set.
+func (b *bitmap) count(lo, hi int64) (n int64) {
+	for lo < hi {
+		mask, next := maskFrom(lo, hi)
+		if p := b.part(lo); p != nil && p.any.Load() {
+			n += int64(bits.OnesCount64(p.word(lo).Load() & mask))
+		}
+		lo = next
+	}
+	return n
+}
+
 // ageing is the register of Regions that have something to forget. It holds
 // none of them alive.
 var ageing struct {
@@ -336,6 +392,9 @@ func ageRegister(evicted bool) bool {
 			continue
 		}
 		if m := r.m.Load(); m != nil && !r.fixed() {
+			if !evicted {
+				r.lookForLost(m)
+			}
 			m.age(evicted)
 		}
 	}

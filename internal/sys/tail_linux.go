@@ -11,7 +11,7 @@ func KeepsTail(fd uintptr) bool {
 		return false
 	}
 	switch uint32(st.Type) {
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.HUGETLBFS_MAGIC:
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.HUGETLBFS_MAGIC, unix.FUSE_SUPER_MAGIC:
 		return true
 	}
 	return false

@@ -1,0 +1,221 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// disk is a file system of our own: an image in a file, under a loop device.
+type disk struct {
+	kind  string // ext4, xfs, btrfs or tmpfs
+	dir   string // where it is mounted
+	image string
+	loop  *os.File // keeps the device while nothing is mounted
+	where string   // the device's name
+	up    bool     // it is mounted
+}
+
+// packages are where the programs come from that make file systems.
+var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs"}
+
+// have makes sure of a program, and installs it where apt-get can.
+func have(program string) error {
+	if _, err := exec.LookPath(program); err == nil {
+		return nil
+	}
+	if os.Geteuid() == 0 && packages[program] != "" {
+		install := exec.Command("apt-get", "install", "-y", "-q", "--no-install-recommends", packages[program])
+		install.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		_ = install.Run()
+	}
+	_, err := exec.LookPath(program)
+	return err
+}
+
+// missing is an error that says why something cannot be checked here.
+type missing struct{ error }
+
+// least is how small a file system may be that its mkfs makes.
+var least = map[string]int64{"ext4": 8 << 20, "xfs": 300 << 20, "btrfs": 128 << 20, "tmpfs": 0}
+
+// newDisk makes and mounts a file system with room for at least size bytes.
+func newDisk(l *lab, kind string, size int64) (*disk, error) {
+	if err := root(); err != nil {
+		return nil, missing{err}
+	}
+	d := &disk{kind: kind, dir: l.path(fmt.Sprintf("%s-%d", kind, len(l.undo)))}
+	if err := os.Mkdir(d.dir, 0o755); err != nil {
+		return nil, err
+	}
+	l.defers(d.close)
+	if kind == "tmpfs" {
+		if err := unix.Mount("torture", d.dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+			return nil, missing{fmt.Errorf("mount: %w", err)}
+		}
+		d.up = true
+		return d, nil
+	}
+	d.image = d.dir + ".img"
+	if err := d.make(max(size, least[kind])); err != nil {
+		return nil, err
+	}
+	if err := d.attach(d.image); err != nil {
+		return nil, missing{fmt.Errorf("loop device: %w", err)}
+	}
+	if err := d.mount(); err != nil {
+		return nil, missing{err}
+	}
+	return d, nil
+}
+
+// make makes the image.
+func (d *disk) make(size int64) error {
+	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.Truncate(d.image, size); err != nil {
+		return err
+	}
+	return d.format()
+}
+
+// format makes the file system.
+func (d *disk) format() error {
+	program := "mkfs." + d.kind
+	if err := have(program); err != nil {
+		return missing{err}
+	}
+	args := map[string][]string{
+		"ext4":  {"-q", "-F", "-m", "0"},
+		"xfs":   {"-q", "-f"},
+		"btrfs": {"-q", "-f"},
+	}[d.kind]
+	if out, err := exec.Command(program, append(args, d.image)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, out)
+	}
+	return nil
+}
+
+// attach puts the image under a loop device, which detaches when nobody has it
+// open or mounted any more.
+func (d *disk) attach(image string) error {
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	backing, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer backing.Close()
+	for range 20 { // somebody else may take the free one
+		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return err
+		}
+		d.where = fmt.Sprintf("/dev/loop%d", n)
+		if d.loop, err = os.OpenFile(d.where, os.O_RDWR, 0); err != nil {
+			return err
+		}
+		config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: 512}
+		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
+		if err = unix.IoctlLoopConfigure(int(d.loop.Fd()), &config); err == nil {
+			return nil
+		}
+		d.loop.Close()
+		d.loop = nil
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+	}
+	return errors.New("all are busy")
+}
+
+// mount mounts the device.
+func (d *disk) mount() error {
+	options := ""
+	if d.kind == "xfs" {
+		options = "nouuid"
+	}
+	if err := unix.Mount(d.where, d.dir, d.kind, 0, options); err != nil {
+		return fmt.Errorf("mount %s: %w", d.kind, err)
+	}
+	d.up = true
+	return nil
+}
+
+// unmount unmounts it. A file that is still being let go of holds it for a
+// moment.
+func (d *disk) unmount() error {
+	var err error
+	for range 500 {
+		if err = unix.Unmount(d.dir, 0); err == nil {
+			d.up = false
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("umount %s: %w", d.kind, err)
+}
+
+// powerOff is the ioctl by which a file system shuts down where it stands. Both
+// ext4 and xfs have it.
+const (
+	powerOff   = 0x8004587d // _IOR('X', 125, uint32)
+	noLogFlush = 2          // what is in memory of the journal is lost too
+)
+
+// cutPower makes the file system lose all that it has not written.
+func (d *disk) cutPower() error {
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.IoctlSetPointerInt(int(f.Fd()), powerOff, noLogFlush)
+}
+
+// close unmounts and detaches, whatever state the disk is in.
+func (d *disk) close() {
+	if d.up {
+		if f, err := os.Open(d.dir); err == nil {
+			_ = unix.IoctlSetInt(int(f.Fd()), fiThaw, 0) // it may be frozen
+			f.Close()
+		}
+		if d.unmount() != nil {
+			_ = unix.Unmount(d.dir, unix.MNT_DETACH)
+		}
+	}
+	if d.loop != nil {
+		d.loop.Close()
+	}
+	if d.image != "" {
+		os.Remove(d.image)
+	}
+	os.Remove(d.dir)
+}
+
+// What stops and starts all writing to a file system.
+const (
+	fiFreeze = 0xc0045877 // _IOWR('X', 119, int)
+	fiThaw   = 0xc0045878 // _IOWR('X', 120, int)
+)
+
+// kernel returns the kernel's name and release.
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "unknown"
+	}
+	text := func(b []byte) string { return strings.TrimRight(string(b), "\x00") }
+	return text(u.Sysname[:]) + " " + text(u.Release[:]) + " " + text(u.Machine[:])
+}
