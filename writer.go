@@ -128,10 +128,10 @@ func (r *Region) writeMemory(p []byte, off int64) bool {
 	lo, hi := m.pageRange(off, n)
 	switch {
 	case m.pages.hot.all(lo, hi):
-	case n > populateMost:
-		return false
 	case !m.pages.once.all(lo, hi):
 		m.pages.once.add(lo, hi, m.pages.n)
+		return false
+	case n > populateMost:
 		return false
 	case sys.Populate(m.around(off, n), true) != nil:
 		return false
