@@ -142,7 +142,7 @@ func (r *Region) begins(off, n int64) (section, error) {
 	if err == nil && m == nil && n == ToEnd {
 		m, err = r.mapped() // for what the file grows by
 		if errors.Is(err, errEmpty) {
-			at := r.base&(granularity-1) + off
+			at := r.lead() + off
 			return section{lo: AlignDown(at), hi: AlignDown(at), off: off, toEnd: true}, nil
 		}
 	}

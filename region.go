@@ -99,6 +99,9 @@ func (r *Region) visible(size int64) int64 {
 	return n
 }
 
+// lead returns how many bytes of every mapping lie before the Region's byte 0.
+func (r *Region) lead() int64 { return r.base & (granularity - 1) }
+
 // rights returns what the memory allows, as far as Protect changed nothing.
 func (r *Region) rights() sys.Prot {
 	if r.sealed.Load() {
@@ -125,7 +128,7 @@ func (r *Region) allowed(off, n int64, access sys.Prot) int64 {
 	if l == nil && denied != 0 {
 		return 0
 	}
-	lead := r.base & (granularity - 1)
+	lead := r.lead()
 	at, found := l.find(lead+off, lead+off+n, func(a attr) bool {
 		return (denied|a.denied&access)&^a.granted != 0
 	})

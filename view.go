@@ -220,7 +220,7 @@ func (r *Region) anyReleased(off, n int64) bool {
 	if l == nil {
 		return false
 	}
-	lead := r.base & (granularity - 1)
+	lead := r.lead()
 	_, found := l.find(lead+off, lead+off+n, func(a attr) bool { return a.released })
 	return found
 }
