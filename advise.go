@@ -142,8 +142,8 @@ func (r *Region) begins(off, n int64) (section, error) {
 	if err == nil && m == nil && n == ToEnd {
 		m, err = r.mapped() // for what the file grows by
 		if errors.Is(err, errEmpty) {
-			at := r.lead() + off
-			return section{lo: AlignDown(at), hi: AlignDown(at), off: off, toEnd: true}, nil
+			at := AlignDown(r.lead())
+			return section{lo: at, hi: at, toEnd: true}, nil
 		}
 	}
 	if err != nil || m == nil {
@@ -393,10 +393,8 @@ func (r *Region) protect(off, n int64, p Prot) error {
 // written without a look: a copy that faults may have stored behind the fault.
 func (r *Region) protectPages(c section, b []byte, want sys.Prot) error {
 	lo, hi := c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift
-	c.m.open.Store(0)
-	c.m.limit.Store(min(c.m.limit.Load(), max(c.lo-c.m.lead, 0)))
-	c.m.pages.hot.remove(lo, hi)
-	c.m.pages.seen.remove(lo, hi)
+	c.m.drop(&c.m.pages.hot, &c.m.open, lo, hi)
+	c.m.drop(&c.m.pages.seen, &c.m.limit, lo, hi)
 	if err := sys.Protect(b, want); err != nil {
 		return err
 	}

@@ -41,11 +41,7 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
-		sum := r.cursor.off + offset
-		if offset > 0 && sum < 0 {
-			sum = -1
-		}
-		offset = sum
+		offset += r.cursor.off // what overflows is negative
 	case io.SeekEnd:
 		if ours {
 			return r.f.Seek(offset, whence)
@@ -54,11 +50,7 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		sum := end + offset
-		if offset > 0 && sum < 0 {
-			sum = -1
-		}
-		offset = sum
+		offset += end
 	default:
 		if ours {
 			return r.f.Seek(offset, whence)

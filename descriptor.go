@@ -12,9 +12,10 @@ import (
 // allocated; ops are pooled with theirs.
 type fileOp struct {
 	fileArgs
-	info sys.Info
-	err  error
-	do   func(fd uintptr) // op.call, made once
+	info  sys.Info
+	cache sys.Cache
+	err   error
+	do    func(fd uintptr) // op.call, made once
 }
 
 // fileArgs are what a fileOp needs.
@@ -27,12 +28,12 @@ type fileArgs struct {
 
 // What a fileOp does.
 const (
-	opStat   = iota // fstat; the size is left in n
-	opSync          // sys.SyncFile
-	opMsync         // sys.Sync of b
-	opStart         // sys.StartSync of n bytes from off on
-	opCached        // sys.CacheStat of n bytes from off on; the count of pages is left in n
-	opNow           // sys.ReadNow of b at off; the count is left in n
+	opStat  = iota // fstat; the size is left in n
+	opSync         // sys.SyncFile
+	opMsync        // sys.Sync of b
+	opStart        // sys.StartSync of n bytes from off on
+	opCache        // sys.CacheStat of n bytes from off on, left in cache
+	opNow          // sys.ReadNow of b at off; the count is left in n
 )
 
 var fileOps = sync.Pool{New: func() any {
@@ -53,10 +54,8 @@ func (op *fileOp) call(fd uintptr) {
 		op.err = sys.Sync(fd, op.b)
 	case opStart:
 		op.err = sys.StartSync(fd, op.off, op.n, op.b)
-	case opCached:
-		var c sys.Cache
-		c, op.err = sys.CacheStat(fd, op.off, op.n)
-		op.n = int64(c.Cached)
+	case opCache:
+		op.cache, op.err = sys.CacheStat(fd, op.off, op.n)
 	case opNow:
 		var n int
 		n, op.err = sys.ReadNow(fd, op.b, op.off)

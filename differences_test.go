@@ -77,6 +77,9 @@ func TestDifferenceSizeLastSeen(t *testing.T) {
 // An os.File is at its end at once.
 func TestDifferenceCutRead(t *testing.T) {
 	needsCut(t)
+	if os.Getenv(pagesEnv) == "cold" {
+		t.Skip("only memory shows it")
+	}
 	page := int64(os.Getpagesize())
 	r, f := pair(t, pattern(1, int(3*page)))
 	others(t, r, f, page+100)

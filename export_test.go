@@ -8,13 +8,15 @@ type Ledger struct {
 	Dead  int // of these, revoked and waiting for the collector
 	Raw   int // of these, handed out and not closed
 	Grave int // of these, handed out, closed, and in quarantine
+
+	Collecting bool // the library runs the collector
 }
 
 // ReadLedger returns the counts of this moment.
 func ReadLedger() Ledger {
 	ledger.mu.Lock()
 	defer ledger.mu.Unlock()
-	return Ledger{ledger.held, ledger.dead, len(ledger.raw), len(ledger.grave)}
+	return Ledger{ledger.held, ledger.dead, len(ledger.raw), len(ledger.grave), ledger.collecting}
 }
 
 // MapLimit is the number of ranges at which the library stops mapping.
@@ -45,3 +47,35 @@ func Past(r *Region) int {
 
 // Piece is the length from which a copy goes in parts.
 const Piece = piece
+
+// Transfer copies n bytes inside b from src to dst, in pieces of step.
+func Transfer(b []byte, dst, src, n, step int) int {
+	return transfer(unsafe.Add(start(b), dst), unsafe.Add(start(b), src), n, step)
+}
+
+// Guarded copies at once, and reports whether it did.
+func Guarded(b []byte, dst, src, n int) bool {
+	return guarded(unsafe.Add(start(b), dst), unsafe.Add(start(b), src), n)
+}
+
+// Bitmap is the set of numbers below N in which pages are kept.
+type Bitmap struct {
+	N int64
+	b bitmap
+}
+
+// PartBits is how many numbers lie in one part of a Bitmap.
+const PartBits = partBits
+
+func (s *Bitmap) Add(lo, hi int64)         { s.b.add(lo, hi, s.N) }
+func (s *Bitmap) Remove(lo, hi int64)      { s.b.remove(lo, hi) }
+func (s *Bitmap) All(lo, hi int64) bool    { return s.b.all(lo, hi) }
+func (s *Bitmap) After(lo, hi int64) int64 { return s.b.after(lo, hi) }
+func (s *Bitmap) Count(lo, hi int64) int64 { return s.b.count(lo, hi) }
+func (s *Bitmap) Some() bool               { return s.b.some() }
+
+// AssumeCold lets no page ever be seen resident or writable.
+func AssumeCold() { assume = allCold }
+
+// AssumeHot lets every page be so, whether it is or not.
+func AssumeHot() { assume = allHot }

@@ -3,6 +3,7 @@ package mmap_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -28,14 +29,15 @@ func inMountNamespace(attr *syscall.SysProcAttr) {
 	}
 }
 
-// mountTmpfs mounts a file system of 64 KiB and returns where.
+// mountTmpfs mounts a file system of 64 KiB, or four pages, and returns where.
 func mountTmpfs(t *testing.T) string {
 	t.Helper()
 	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		t.Skip("the mounts cannot be made private: ", err)
 	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+	size := fmt.Sprintf("size=%d", max(64<<10, 4*mmap.PageSize()))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, size); err != nil {
 		t.Skip("tmpfs cannot be mounted: ", err)
 	}
 	t.Cleanup(func() {
@@ -59,7 +61,7 @@ func TestFullFileSystem(t *testing.T) {
 	succeed(t, cmd)
 }
 
-// fullFileSystem is TestFullFileSystem on a file system of 64 KiB.
+// fullFileSystem is TestFullFileSystem on a file system of a few pages.
 func fullFileSystem(t *testing.T, dir string) {
 	const size = 1 << 20
 	t.Run("WriteAt across", func(t *testing.T) {

@@ -139,14 +139,15 @@ type plainWriter struct{ io.Writer }
 func (r *Region) ahead(n int64) (*mapping, []byte) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
-	if !r.cursor.inFile && n > r.size.Load()-r.cursor.off {
-		n = r.size.Load() - r.cursor.off
-	}
-	m, err := r.mapped()
-	if err != nil || r.cursor.inFile || n <= 0 {
+	off := r.cursor.off
+	if r.cursor.inFile || off >= r.size.Load() {
 		return nil, nil
 	}
-	if off, limit := r.cursor.off, m.extent.Load(); off < limit {
+	m, err := r.mapped()
+	if err != nil {
+		return nil, nil
+	}
+	if limit := m.extent.Load(); off < limit {
 		return m, m.bytes(off, min(n, limit-off))
 	}
 	return nil, nil

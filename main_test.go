@@ -21,6 +21,7 @@ var leaveRaw bool
 // TestMain fails the run when descriptors or maps are left over. Under an
 // emulator, which says so in MMAP_TEST_EMULATED, some are not ours.
 func TestMain(m *testing.M) {
+	assumePages(os.Getenv(pagesEnv))
 	before := countResources()
 	code := m.Run()
 	if code != 0 || leaveRaw || os.Getenv("MMAP_TEST_EMULATED") != "" {

@@ -25,7 +25,7 @@ type mapping struct {
 	lead   int64          // bytes of mem before at
 	room   int64          // bytes from at on that the memory can show
 	limit  atomic.Int64   // bytes below it were seen resident: they are read without another look
-	open   atomic.Int64   // bytes below it are written without another look
+	open   atomic.Int64   // bytes below it were seen writable: they are written without another look
 	extent atomic.Int64   // bytes that are there: memory could serve them
 	pages  *pages         // what is known of the bytes from limit and open on
 	end    *atomic.Int64  // the highest end of a store since the last Flush
@@ -98,8 +98,8 @@ func newMemory(fd uintptr, off int64, n int, p sys.Prot, f sys.Flag, hint uintpt
 		}
 	}
 	b, err := sys.Map(fd, off, n, p, f, hint)
-	if sys.NoMemory(err) && anyDead() {
-		collect()
+	if sys.NoMemory(err) {
+		collect() // dropped Regions hold addresses too
 		b, err = sys.Map(fd, off, n, p, f, hint)
 	}
 	if err != nil {

@@ -57,7 +57,7 @@ func (r *Region) readLost(m *mapping, p []byte, off int64) (int, error) {
 	if n == len(p) {
 		return n, nil
 	}
-	m.lose(off+int64(n), int64(len(p)-n))
+	m.lose(off, int64(len(p)))
 	// If the file was cut, it may end in the last page that came.
 	n -= int(min(int64(n), pageSize))
 	more, err := r.readSlow(p[n:], off+int64(n))

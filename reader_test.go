@@ -587,11 +587,23 @@ func TestReadAllocatesNothing(t *testing.T) {
 			"Bytes":       func() { keep(uint64(len(r.Bytes()))) },
 		}
 		for what, call := range calls {
-			if n := testing.AllocsPerRun(100, call); n > 0 {
+			if n := allocations(100, call); n > 0 {
 				t.Errorf("%s allocates %v times", what, n)
 			}
 		}
 	}, 5000)
+}
+
+// allocations counts those of a call. The count is the process's: when a
+// collection comes between, it empties the pools, and others fill them. What
+// the call itself allocates is there each time.
+func allocations(runs int, call func()) (n float64) {
+	for range 5 {
+		if n = testing.AllocsPerRun(runs, call); n == 0 {
+			break
+		}
+	}
+	return n
 }
 
 // needsExactAllocations skips a test where allocations cannot be counted.

@@ -283,13 +283,16 @@ func (r *Region) setLimits(m *mapping, size int64) {
 		n = 0 // memory and descriptor may differ: see View
 	}
 	m.extent.Store(n)
-	if m.limit.Load() > n {
+	for _, bound := range []*atomic.Int64{&m.limit, &m.open} {
+		if bound.Load() > n {
+			bound.Store(n)
+		}
+	}
+	hot := r.fixed() || assume == allHot
+	if hot && r.rights()&sys.Read != 0 && r.allowed(0, n, sys.Read) == n {
 		m.limit.Store(n)
 	}
-	if r.fixed() && r.rights()&sys.Read != 0 && r.allowed(0, n, sys.Read) == n {
-		m.limit.Store(n)
-	}
-	if r.fixed() && r.rights()&sys.Write != 0 && r.allowed(0, n, sys.Write) == n {
+	if hot && r.storable() && r.allowed(0, n, sys.Write) == n {
 		m.open.Store(n)
 	}
 }
@@ -309,7 +312,7 @@ func grantsWriting(a attr) bool { return a.granted&sys.Write != 0 }
 
 // storable reports whether writes may go to memory.
 func (r *Region) storable() bool {
-	return r.rights()&sys.Write != 0 && !r.through && !r.appends
+	return r.rights()&sys.Write != 0 && (r.fixed() || !r.through && !r.appends)
 }
 
 // pastAlive returns the earlier mappings that somebody still holds.
@@ -368,6 +371,7 @@ func (r *Region) cutTo(size int64) {
 	old.forgetCut(size)
 	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, room: old.room, end: end, pages: old.pages}
 	m.limit.Store(old.limit.Load())
+	m.open.Store(old.open.Load())
 	r.setLimits(m, size)
 	r.m.Store(m)
 	r.setLimits(old, size)

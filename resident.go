@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"errors"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -17,11 +18,12 @@ import (
 // learned from that.
 //
 // What was seen ages. Once a second, while there is anything to forget, the
-// library looks whether the process took faults that waited for storage; if
-// so, pages seen resident are resident no longer. That a page is writable is
-// forgotten every second, and at each Flush: the system makes a page clean
+// library looks whether the process took faults that waited for storage, and
+// asks the system how much is still cached: pages seen resident may be resident
+// no longer. It also asks how much is still dirty: the system makes a page clean
 // when it writes it, and the next store asks the file system again, which may
-// be frozen or throttling. A page lost between two looks costs one fault.
+// be frozen or throttling. Where it cannot ask, no page stays writable for more
+// than a second. A page lost between two looks costs one fault.
 
 // pages is what is known of the pages of one memory. All of it is advisory:
 // a bit that is wrong costs time, not correctness.
@@ -164,6 +166,17 @@ func maskFrom(lo, hi int64) (mask uint64, next int64) {
 	return (1<<uint(next-lo) - 1) << uint(lo&63), next
 }
 
+// assume is what tests let the library believe of pages: whatever it believes
+// must not change a result. It is set before anything is opened.
+var assume = asSeen
+
+// Values of assume.
+const (
+	asSeen  = iota // what was seen
+	allCold        // no page is resident, none is writable: all goes the long way
+	allHot         // all pages are both: memory is touched without another look
+)
+
 // pageRange returns the pages of the memory that hold [off, off+n), n > 0.
 func (m *mapping) pageRange(off, n int64) (lo, hi int64) {
 	return (m.lead + off) >> pageShift, (m.lead+off+n-1)>>pageShift + 1
@@ -181,34 +194,42 @@ func (r *Region) saw(m *mapping, off, n int64) {
 	if r.allowed(off, n, sys.Read) < n {
 		return // what may not be read must not become readable by being known
 	}
-	lo, hi := m.pageRange(off, n)
-	m.pages.seen.add(lo, hi, m.pages.n)
-	limit := m.limit.Load()
-	if from := (m.lead + limit) >> pageShift; lo <= from && from < hi {
-		m.raise(limit, from)
-	}
+	m.add(&m.pages.seen, &m.limit, off, n)
 	r.willAge()
 }
 
-// raise moves the limit over the pages seen from page from on, the page it
-// stands in.
-func (m *mapping) raise(limit, from int64) {
-	to := m.pages.seen.after(from, m.pages.n)<<pageShift - m.lead
-	to = min(to, m.extent.Load())
-	if to > limit && m.limit.CompareAndSwap(limit, to) && to > m.extent.Load() {
-		m.limit.Store(min(to, m.extent.Load())) // a cut came between
+// add puts the pages of [off, off+n) into a set, and raises the bound below
+// which all are in it.
+func (m *mapping) add(set *bitmap, bound *atomic.Int64, off, n int64) {
+	if assume == allCold {
+		return
+	}
+	lo, hi := m.pageRange(off, n)
+	set.add(lo, hi, m.pages.n)
+	at := bound.Load()
+	from := (m.lead + at) >> pageShift
+	if from < lo || from >= hi {
+		return
+	}
+	to := min(set.after(from, m.pages.n)<<pageShift-m.lead, m.extent.Load())
+	if to > at && bound.CompareAndSwap(at, to) && to > m.extent.Load() {
+		bound.Store(min(to, m.extent.Load())) // a cut came between
+	}
+}
+
+// drop takes the pages [lo, hi) out of a set, and lowers its bound.
+func (m *mapping) drop(set *bitmap, bound *atomic.Int64, lo, hi int64) {
+	set.remove(lo, hi)
+	if at := max(lo<<pageShift-m.lead, 0); at < bound.Load() {
+		bound.Store(at)
 	}
 }
 
 // lose forgets that [off, off+n) was seen: touching it faulted.
 func (m *mapping) lose(off, n int64) {
 	lo, hi := m.pageRange(off, n)
-	m.pages.seen.remove(lo, hi)
-	m.pages.hot.remove(lo, hi)
-	m.pages.once.remove(lo, hi)
-	if at := max(lo<<pageShift-m.lead, 0); at < m.limit.Load() {
-		m.limit.Store(at)
-	}
+	m.drop(&m.pages.seen, &m.limit, lo, hi)
+	m.cooled(lo, hi)
 }
 
 // resident reports whether all of [off, off+n) is known to be resident, and
@@ -242,13 +263,12 @@ func (r *Region) askCached(m *mapping, block int64) bool {
 		return false
 	}
 	m.pages.asked.add(block, block+1, (m.pages.n+askBlock-1)/askBlock)
-	start := r.base - m.lead + lo<<pageShift
-	cached, err := r.call(fileArgs{kind: opCached, off: start, n: end - lo<<pageShift})
+	c, err := r.cacheOf(m, lo<<pageShift, end)
 	if err != nil {
 		r.mute.Store(true)
 		return false
 	}
-	if cached < hi-lo {
+	if int64(c.Cached) < hi-lo {
 		return false
 	}
 	off := max(lo<<pageShift-m.lead, 0)
@@ -259,55 +279,81 @@ func (r *Region) askCached(m *mapping, block int64) bool {
 // forgetCut forgets what was known of the pages from the one with size on.
 func (m *mapping) forgetCut(size int64) {
 	lo := (m.lead + size) >> pageShift
-	for _, b := range []*bitmap{&m.pages.seen, &m.pages.once, &m.pages.hot} {
-		b.remove(lo, m.pages.n)
-	}
+	m.drop(&m.pages.seen, &m.limit, lo, m.pages.n)
+	m.cooled(lo, m.pages.n)
 	m.pages.asked.remove(lo/askBlock, (m.pages.n+askBlock-1)/askBlock)
 }
 
-// cooled forgets what pages were writable: a Flush makes them clean.
-func (m *mapping) cooled() {
-	m.pages.hot.remove(0, m.pages.n)
-	m.pages.once.remove(0, m.pages.n)
+// cooled forgets that the pages [lo, hi) were written to: they are clean now.
+func (m *mapping) cooled(lo, hi int64) {
+	m.drop(&m.pages.hot, &m.open, lo, hi)
+	m.pages.once.remove(lo, hi)
 }
 
-// age forgets what may no longer be so.
-func (m *mapping) age(evicted bool) {
-	m.pages.hot.remove(0, m.pages.n)
-	if evicted {
-		m.limit.Store(0)
-		m.pages.seen.remove(0, m.pages.n)
-		m.pages.asked.remove(0, (m.pages.n+askBlock-1)/askBlock)
-	}
+// cacheOf asks the system what it has cached of [lo, end), in bytes of memory.
+func (r *Region) cacheOf(m *mapping, lo, end int64) (sys.Cache, error) {
+	op := fileOps.Get().(*fileOp)
+	op.fileArgs = fileArgs{kind: opCache, off: r.base - m.lead + lo, n: end - lo}
+	err := r.run(op)
+	c := op.cache
+	op.fileArgs = fileArgs{}
+	fileOps.Put(op)
+	return c, err
 }
 
 // lookMost is up to how many bytes of a file are asked about every second.
 const lookMost = 4 << 30
 
-// lookForLost forgets the blocks of which fewer pages are cached now than were
-// seen resident: others have pushed them out, without a fault of this process.
-// One question is enough as long as all of the file is cached. It costs the
-// kernel up to 10 ms a GiB, so files above lookMost are not looked at.
-func (r *Region) lookForLost(m *mapping) {
-	end := m.lead + m.extent.Load()
-	if r.mute.Load() || end > lookMost || !m.pages.seen.some() {
+// age forgets what may no longer be so. The system says how many pages it has
+// cached, and how many of them are dirty: as long as these are no fewer than
+// were seen and written, nobody has pushed out or written back any of them.
+// One question is enough if that holds for all of the file. It costs the kernel
+// up to 10 ms a GiB, so files above lookMost are not asked about.
+func (r *Region) age(m *mapping, evicted bool) {
+	if evicted {
+		m.drop(&m.pages.seen, &m.limit, 0, m.pages.n)
+		m.pages.asked.remove(0, (m.pages.n+askBlock-1)/askBlock)
+	}
+	if !m.pages.seen.some() && !m.pages.once.some() {
 		return
 	}
-	cached, err := r.call(fileArgs{kind: opCached, off: r.base - m.lead, n: end})
-	if err != nil || cached >= (end+pageSize-1)>>pageShift {
+	end := m.lead + m.extent.Load()
+	var c sys.Cache
+	err := errors.ErrUnsupported
+	if !r.mute.Load() && end <= lookMost {
+		c, err = r.cacheOf(m, 0, end)
+	}
+	if err != nil {
+		m.drop(&m.pages.hot, &m.open, 0, m.pages.n)
+		return
+	}
+	if int64(c.Cached) >= (end+pageSize-1)>>pageShift && int64(c.Dirty) >= m.pages.once.count(0, m.pages.n) {
 		return
 	}
 	for lo := int64(0); lo<<pageShift < end; lo += askBlock {
-		seen := m.pages.seen.count(lo, min(lo+askBlock, m.pages.n))
-		if seen == 0 {
-			continue
-		}
-		off := lo << pageShift
-		n := min(askBlock<<pageShift, end-off)
-		if cached, err := r.call(fileArgs{kind: opCached, off: r.base - m.lead + off, n: n}); err == nil && cached < seen {
-			m.lose(off-m.lead, n)
-			m.pages.asked.remove(lo/askBlock, lo/askBlock+1)
-		}
+		r.ageBlock(m, lo, end)
+	}
+}
+
+// ageBlock is age for the block of pages from page lo on, of memory that ends
+// at end.
+func (r *Region) ageBlock(m *mapping, lo, end int64) {
+	hi := min(lo+askBlock, m.pages.n)
+	seen, once := m.pages.seen.count(lo, hi), m.pages.once.count(lo, hi)
+	if seen == 0 && once == 0 {
+		return
+	}
+	from, to := lo<<pageShift, min(hi<<pageShift, end)
+	c, err := r.cacheOf(m, from, to)
+	if err != nil {
+		return
+	}
+	if int64(c.Cached) < seen {
+		m.lose(from-m.lead, to-from)
+		m.pages.asked.remove(lo/askBlock, lo/askBlock+1)
+	}
+	if int64(c.Dirty) < once {
+		m.cooled(lo, hi)
 	}
 }
 
@@ -392,10 +438,7 @@ func ageRegister(evicted bool) bool {
 			continue
 		}
 		if m := r.m.Load(); m != nil && !r.fixed() {
-			if !evicted {
-				r.lookForLost(m)
-			}
-			m.age(evicted)
+			r.age(m, evicted)
 		}
 	}
 	ageing.running = len(ageing.regions) > 0

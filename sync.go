@@ -120,7 +120,9 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 	end, limit := m.end.Load(), off+n
 	if whole {
 		end, limit = m.end.Swap(0), math.MaxInt64
-		m.cooled()
+		if !r.fixed() {
+			m.cooled(0, m.pages.n)
+		}
 	}
 	err := r.commit(m, off, n)
 	if err == nil {

@@ -251,18 +251,21 @@ func (r *Region) reasonForStore(off int64) error {
 		return sys.Fault
 	}
 	defer runtime.KeepAlive(m)
-	err := sys.Populate(m.around(off, 1), true)
-	if err == nil || r.fixed() {
+	at := m.around(off, 1)
+	if sys.Populate(at, true) == nil || r.fixed() {
 		return r.orClosed(sys.Fault)
+	}
+	if err := r.reasonInFile(off); err != nil {
+		return err // it was cut since
 	}
 	full := false
 	if cerr := r.control(func(fd uintptr) {
-		if full = sys.Full(fd); !full {
+		if full = sys.Full(fd); !full && sys.Populate(at, true) != nil {
 			// xfs never counts its free blocks down to none: a store fails
 			// for want of one while fallocate(2) still finds it. If it is
 			// that block which was missing, there is no room.
-			err := sys.Allocate(fd, r.base+off, 1)
-			full = err == sys.NoSpace || err == nil && sys.Populate(m.around(off, 1), true) == nil
+			err := sys.Block(fd, r.base+off)
+			full = err == sys.NoSpace || err == nil && sys.Populate(at, true) == nil
 		}
 	}); cerr == nil && full {
 		return sys.NoSpace

@@ -136,7 +136,7 @@ func (r *Region) writeMemory(p []byte, off int64) bool {
 	case sys.Populate(m.around(off, n), true) != nil:
 		return false
 	default:
-		m.pages.hot.add(lo, hi, m.pages.n)
+		m.add(&m.pages.hot, &m.open, off, n)
 		r.saw(m, off, n)
 	}
 	return r.storeAll(m, p, off)

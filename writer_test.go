@@ -528,7 +528,7 @@ func TestWriteAllocatesNothing(t *testing.T) {
 			if strings.HasPrefix(what, "Flush") {
 				runs = 3 // disks are slow
 			}
-			if n := testing.AllocsPerRun(runs, call); n > 0 {
+			if n := allocations(runs, call); n > 0 {
 				t.Errorf("%s allocates %v times", what, n)
 			}
 		}
@@ -542,7 +542,7 @@ func TestExtendingAllocatesNothing(t *testing.T) {
 	r := openRegion(t, newFile(t, pattern(1, 100)), os.O_RDWR, nil)
 	r.Bytes()
 	p := make([]byte, 10)
-	n := testing.AllocsPerRun(200, func() { _, _ = r.WriteAt(p, r.Size()) })
+	n := allocations(200, func() { _, _ = r.WriteAt(p, r.Size()) })
 	if n > 0 {
 		t.Errorf("a write at the end allocates %v times", n)
 	}

@@ -23,6 +23,7 @@ var children = map[string]func(args []string) error{
 	"full":    childFull,
 	"cut":     childCut,
 	"logdisk": childLogDisk,
+	"long":    childLong,
 }
 
 // runChild plays a role and returns the exit status.

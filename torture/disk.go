@@ -153,6 +153,24 @@ func (d *disk) mount() error {
 	return nil
 }
 
+// repair repairs an ext4 that cannot be mounted: its superblock may be on the
+// disk with the checksum of another, if the power went between the two.
+func (d *disk) repair() error {
+	if d.kind != "ext4" {
+		return fmt.Errorf("%s repairs itself when it is mounted", d.kind)
+	}
+	const corrected = 1
+	out, err := exec.Command("e2fsck", "-f", "-y", d.where).CombinedOutput()
+	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == corrected {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("e2fsck: %w: %s", err, out)
+	}
+	fmt.Printf("e2fsck: %s\n", out)
+	return nil
+}
+
 // unmount unmounts it. A file that is still being let go of holds it for a
 // moment.
 func (d *disk) unmount() error {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -67,10 +69,14 @@ type gluster struct {
 	server, client *exec.Cmd
 }
 
-// runGluster plays the model test there, and kills the server under load.
+// runGluster plays the model test there, and kills the server under load. The
+// model test takes no pages away on FUSE: see growths.
 func runGluster(ctx context.Context, l *lab) error {
 	g, err := newGluster(l)
 	if err != nil {
+		return err
+	}
+	if err := g.growths(); err != nil {
 		return err
 	}
 	d := &disk{kind: "glusterfs", dir: g.dir}
@@ -162,6 +168,108 @@ func (g *gluster) close() {
 			_ = cmd.Wait()
 		}
 	}
+}
+
+// growths shows, without the library, what the kernel does when a file on FUSE
+// grows while its last page is dirty and is being written. Since Linux 6.17, by
+// its sources (commit ef7e7cbb323f; seen on 6.18), the writing of a page clears
+// what is behind the end of the file. But a write(2) past the end puts its bytes
+// into the page first, and moves the end when the server has answered. In
+// between they are cleared: in the cache, and on the server too if they were not
+// sent yet. A FUSE server that only passes calls on shows the same.
+//
+// Eviction, sync_file_range(2) and the kernel's own flusher begin such a
+// writing; only a store to a mapping makes a page dirty. So with pages taken
+// away the model test would compare the library with what the kernel lost.
+func (g *gluster) growths() error {
+	const tries = 100
+	var lost, lostForGood int
+	for i := range 2 * tries {
+		dirty := i%2 == 0
+		cached, stored, err := g.growth(dirty)
+		switch {
+		case err != nil:
+			return fmt.Errorf("plain calls: %w", err)
+		case !dirty && (cached || stored):
+			return errors.New("plain calls: bytes lost without a dirty page")
+		case cached || stored:
+			lost++
+		}
+		if stored {
+			lostForGood++
+		}
+	}
+	name := "glusterfs without the library, the last page written while the file grows"
+	if lost == 0 {
+		g.l.figure(name, "%d writes, none lost bytes", tries)
+		return nil
+	}
+	g.l.control(name, "%d of %d writes lost bytes, %d of them on the server too; with a clean page none of %d", lost, tries, lostForGood, tries)
+	return nil
+}
+
+// growth makes a file grow while its last page is taken away, and reports
+// whether the bytes written are zeros afterwards: to a reader, and in the
+// server's file.
+func (g *gluster) growth(dirty bool) (cached, stored bool, err error) {
+	const size, page = 100, 4096
+	f, err := os.Create(filepath.Join(g.dir, "grows"))
+	if err != nil {
+		return false, false, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, size), 0); err != nil {
+		return false, false, err
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return false, false, err
+	}
+	defer unix.Munmap(b)
+	if dirty {
+		b[0] = 0
+	}
+	more := bytes.Repeat([]byte{1}, page)
+	written := make(chan error, 1)
+	go func() {
+		_, err := f.WriteAt(more, size)
+		written <- err
+	}()
+	for b[size] == 0 && len(written) == 0 {
+		runtime.Gosched() // until the bytes are in the page
+	}
+	if err := errors.Join(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), <-written); err != nil {
+		return false, false, err
+	}
+	got := make([]byte, len(more))
+	if _, err := f.ReadAt(got, size); err != nil {
+		return false, false, err
+	}
+	if cached, err = cleared(got); err != nil {
+		return false, false, err
+	}
+	if err := f.Sync(); err != nil {
+		return false, false, err
+	}
+	all, err := os.ReadFile(g.l.path("brick/grows"))
+	if err != nil {
+		return false, false, err
+	}
+	if len(all) != size+len(more) {
+		return false, false, fmt.Errorf("the server has %d bytes", len(all))
+	}
+	stored, err = cleared(all[size:])
+	return cached, stored, err
+}
+
+// cleared reports whether some of the ones in b have become zeros. Anything
+// else is an error.
+func cleared(b []byte) (bool, error) {
+	if len(bytes.Trim(b, "\x00\x01")) > 0 {
+		return false, fmt.Errorf("bytes that nobody wrote: %.40x", b)
+	}
+	return bytes.IndexByte(b, 0) >= 0, nil
 }
 
 // killUnderLoad kills the server while a child reads and writes, starts it

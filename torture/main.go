@@ -39,6 +39,7 @@ var parts = []part{
 	{"failing", "storage that fails, file systems that are full", []need{root, fuseDevice, loop}, runFailing},
 	{"gluster", "a distributed file system whose server dies", []need{root, fuseDevice}, runGluster},
 	{"stall", "pages that take their time, and the scheduler", []need{root, fuseDevice, loop}, runStall},
+	{"long", "what an hour of everything leaves behind", nil, runLong},
 	{"hazards", "the table of hazards, and the tests that it names here", []need{goTool}, runHazards},
 	{"stress", "the library's tests under a hostile runtime", []need{goTool}, runStress},
 	{"mutants", "the library with one bound wrong, under its own tests", []need{goTool}, runMutants},

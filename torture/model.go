@@ -164,9 +164,8 @@ func withoutHoles(c model.Case) model.Case {
 
 // withoutAppending opens files without O_APPEND. GlusterFS writes the pages of
 // any mapping by the descriptor that the file was opened with, and so, with
-// O_APPEND, behind the end of the file. Nor are pages taken away there while
-// files grow: about once in 20,000 calls the file then has zeros where it was
-// written to, and whose fault that is has not been found.
+// O_APPEND, behind the end of the file. Nor are pages taken away there: the
+// kernel then loses what is written past the end, see growths.
 func withoutAppending(c model.Case) model.Case {
 	switch c[0] % 32 {
 	case 12, 13, 20:

@@ -85,12 +85,17 @@ func powerCutsOn(ctx context.Context, l *lab, kind string) error {
 // toll is what came of many cuts.
 type toll struct {
 	cuts, covered, grown, lost int64
+	repaired                   int64  // file systems that could only be mounted after a repair
 	first                      string // what was lost first
 }
 
 // String is the figure.
 func (t toll) String() string {
-	return fmt.Sprintf("%d cuts, %d bytes flushed (%d of growth), %d bytes lost", t.cuts, t.covered, t.grown, t.lost)
+	s := fmt.Sprintf("%d cuts, %d bytes flushed (%d of growth), %d bytes lost", t.cuts, t.covered, t.grown, t.lost)
+	if t.repaired > 0 {
+		s += fmt.Sprintf("; %d times the file system wanted a repair before it could be mounted", t.repaired)
+	}
+	return s
 }
 
 // cutMany makes the files and cuts again and again.
@@ -104,10 +109,14 @@ func cutMany(ctx context.Context, d *disk, mode string, cuts int, seed uint64) (
 		if err != nil {
 			return sum, err
 		}
-		if err := cutOnce(ctx, d, mode, rng, files); err != nil {
+		repaired, err := cutOnce(ctx, d, mode, rng, files)
+		if err != nil {
 			return sum, err
 		}
 		sum.cuts++
+		if repaired {
+			sum.repaired++
+		}
 		for _, f := range files {
 			if err := f.check(&sum); err != nil {
 				return sum, err
@@ -117,15 +126,20 @@ func cutMany(ctx context.Context, d *disk, mode string, cuts int, seed uint64) (
 	return sum, nil
 }
 
-// cutOnce lets the child write, cuts, and mounts again.
-func cutOnce(ctx context.Context, d *disk, mode string, rng *rand.Rand, files []*story) error {
+// cutOnce lets the child write, cuts, and mounts again, if need be after a
+// repair, as a system does when the power is back.
+func cutOnce(ctx context.Context, d *disk, mode string, rng *rand.Rand, files []*story) (repaired bool, err error) {
 	if err := writeUntil(ctx, d.dir, mode, rng, files, d.cutPower); err != nil {
-		return err
+		return false, err
 	}
 	if err := d.unmount(); err != nil {
-		return err
+		return false, err
 	}
-	return d.mount()
+	err = d.mount()
+	if errors.Is(err, unix.EBADMSG) || errors.Is(err, unix.EUCLEAN) {
+		return true, errors.Join(d.repair(), d.mount())
+	}
+	return false, err
 }
 
 // writeUntil lets the child write until the power goes.

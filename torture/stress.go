@@ -43,6 +43,8 @@ var hostiles = []hostile{
 	{name: "GOMAXPROCS=1", env: []string{"GOMAXPROCS=1"}, quick: true},
 	{name: "GOMAXPROCS=64", env: []string{"GOMAXPROCS=64"}, quick: true},
 	{name: "-d=checkptr", build: []string{"-gcflags=all=-d=checkptr"}, quick: true},
+	{name: "all pages cold", env: []string{"MMAP_TEST_PAGES=cold"}, quick: true},
+	{name: "all pages hot", env: []string{"MMAP_TEST_PAGES=hot"}, quick: true},
 	{name: "-race", build: []string{"-race"}, cgo: true, quick: true},
 	{name: "-race, GOGC=1", env: []string{"GOGC=1"}, build: []string{"-race"}, cgo: true},
 }

@@ -128,6 +128,7 @@ const (
 //	func Resident(b []byte, in []bool) error // one element a page
 //	func CacheStat(fd uintptr, off, n int64) (Cache, error)
 //	func Allocate(fd uintptr, off, n int64) error // disk blocks for these bytes; the file grows to off+n, its bytes stay; errors.ErrUnsupported where there is no such call
+//	func Block(fd uintptr, off int64) error       // a disk block for this byte of the file, whose size stays; errors.ErrUnsupported where there is no such call
 //	func Punch(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
 //	func Drop(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
 //	func Release(b []byte) error // as Revoke, for a part of a mapping

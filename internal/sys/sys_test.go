@@ -586,6 +586,16 @@ func TestAllocate(t *testing.T) {
 	}
 }
 
+func TestBlock(t *testing.T) {
+	f, text := scratch(t, 100, os.O_RDWR)
+	for _, off := range []int64{0, 1 << 20} {
+		must(t, Block(f.Fd(), off), "Block")
+		if !bytes.Equal(contents(t, f), text) {
+			t.Errorf("Block at %d changed the file", off)
+		}
+	}
+}
+
 func TestPunch(t *testing.T) {
 	f, text := scratch(t, 4*Granularity()+1, os.O_RDWR)
 	page := PageSize()
