@@ -224,6 +224,9 @@ func TestFlushPastRoom(t *testing.T) {
 // TestTruncateRefused: after a Truncate that the system refused, Flush still
 // misses what was stored, or could have been, if somebody cuts the file.
 func TestTruncateRefused(t *testing.T) {
+	if os.Getenv("MMAP_TEST_EMULATED") != "" {
+		t.Skip("emulators pass the flags of a file on in another width")
+	}
 	for what, use := range map[string]func(r *mmap.Region){
 		"stored":     func(r *mmap.Region) { storeHot(t, r, make([]byte, 10), 4000) },
 		"handed out": func(r *mmap.Region) { keep(uint64(len(r.Bytes()))) },
