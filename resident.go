@@ -33,6 +33,8 @@ type pages struct {
 	asked bitmap // by block: the system was asked what is cached
 	once  bitmap // written by the descriptor since the last Flush
 	hot   bitmap // found writable
+
+	credit atomic.Int64 // bytes: see afford
 }
 
 // askBlock is how many pages the system is asked about at once: 2 MiB of small
@@ -288,6 +290,21 @@ func (m *mapping) forgetCut(size int64) {
 func (m *mapping) cooled(lo, hi int64) {
 	m.drop(&m.pages.hot, &m.open, lo, hi)
 	m.pages.once.remove(lo, hi)
+}
+
+// afford reports whether a large write that could go by the descriptor should
+// make its n bytes writable instead. Once that costs up to twice the write;
+// every later one is then several times as fast, if there is one before the
+// next Flush. So it is paid from what was earned: a little of every such write
+// (one in 32 may do it), and a part of what those from memory saved. Who writes
+// everything again and again has all of it in memory after some ten times,
+// and is never slower on the way by more than a few percent.
+func (p *pages) afford(n int64) bool {
+	if p.credit.Add(n/32) < n {
+		return false
+	}
+	p.credit.Add(-n)
+	return true
 }
 
 // cacheOf asks the system what it has cached of [lo, end), in bytes of memory.

@@ -122,6 +122,7 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 		end, limit = m.end.Swap(0), math.MaxInt64
 		if !r.fixed() {
 			m.cooled(0, m.pages.n)
+			m.pages.credit.Store(0)
 		}
 	}
 	err := r.commit(m, off, n)

@@ -61,6 +61,9 @@ func (r *Region) storeAll(m *mapping, p []byte, off int64) bool {
 	if end := off + int64(len(p)); end > m.end.Load() {
 		m.stored(end)
 	}
+	if len(p) > populateMost {
+		m.pages.credit.Add(int64(len(p)) / 4)
+	}
 	return true
 }
 
@@ -111,15 +114,15 @@ var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_AP
 // descriptor.
 const writePart = 1 << 20
 
-// populateMost is up to how many bytes of a write are made writable.
+// populateMost is up to how many bytes of a write are always made writable.
 const populateMost = 32 << 10
 
 // writeMemory writes p to memory, if that does not wait in a fault. A page's
 // first write since the last Flush is not for memory: by the descriptor it
 // costs what it costs an os.File, and a single small write makes no large
 // folio dirty. At the second write the page is made writable inside a system
-// call, and from then on it is stored to. Making pages writable costs more
-// than it can save when they are many, so that is for small writes.
+// call, and from then on it is stored to. That costs more than one large write
+// saves, so of these only some do it: see afford.
 func (r *Region) writeMemory(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
 	if m == nil || !m.holds(off, n) || !r.storable() {
@@ -131,7 +134,7 @@ func (r *Region) writeMemory(p []byte, off int64) bool {
 	case !m.pages.once.all(lo, hi):
 		m.pages.once.add(lo, hi, m.pages.n)
 		return false
-	case n > populateMost:
+	case n > populateMost && !m.pages.afford(n):
 		return false
 	case sys.Populate(m.around(off, n), true) != nil:
 		return false

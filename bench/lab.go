@@ -26,6 +26,7 @@ const (
 type lab struct {
 	dir        string
 	quick      bool
+	draws      bool // plots are wanted, and measured
 	fsName     string
 	disk       bool // cold files can be had
 	loadBefore string

@@ -7,6 +7,7 @@
 //	go -C bench run .                 # everything, about a quarter of an hour
 //	go -C bench run . -quick          # the same in two minutes, with more noise
 //	go -C bench run . -rows P1,P5     # some rows
+//	go -C bench run . -mechanisms     # each mechanism of the library, against the library without it
 //
 // Every verdict is about the ratio of two things measured in the same round:
 // the entrants of a row take turns, and who begins changes from round to round.
@@ -20,12 +21,15 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +43,10 @@ func main() {
 		out    = flag.String("o", "results.md", "where to write the table; the plots go to plots/ beside it; - writes neither")
 		count  = flag.String("count", "", "repeat one operation and measure nothing: see count.sh; 'list' names them")
 		times  = flag.Int("n", 1, "how often, with -count")
+		who    = flag.String("entrants", "", "only entrants with one of these names or a longer one, as Region,os.File; writes nothing, as -o -")
+		prof   = flag.String("cpuprofile", "", "write a CPU profile of the rows there")
+		asJSON = flag.Bool("figures", false, "print the figures of all rounds as JSON, and no table")
+		ablate = flag.Bool("mechanisms", false, "switch off each mechanism of the library in turn, and write mechanisms.md; with -rows those of these rows")
 		slowFS = flag.String("slowfs", "", "serve the slow file system of P20 there; bench starts this by itself")
 	)
 	flag.Parse()
@@ -48,8 +56,13 @@ func main() {
 		err = serveSlowFS(*slowFS)
 	case *count != "":
 		err = countMode(*count, *times, *dir)
+	case *ablate:
+		err = ablation(*rows, *dir, *out)
 	default:
-		err = compare(*quick, *rows, *dir, *out)
+		if *who != "" {
+			only, *out = strings.Split(*who, ","), "-"
+		}
+		err = profiled(*prof, func() error { return compare(*quick, *asJSON, *rows, *dir, *out) })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -57,8 +70,26 @@ func main() {
 	}
 }
 
+// profiled runs fn, and writes a CPU profile of it if name is not empty.
+func profiled(name string, fn func() error) error {
+	if name == "" {
+		return fn()
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return err
+	}
+	err = fn()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
+}
+
 // compare measures the rows and writes the table and the plots.
-func compare(quick bool, rows, dir, out string) error {
+func compare(quick, asJSON bool, rows, dir, out string) error {
 	chosen, err := chooseRows(rows)
 	if err != nil {
 		return err
@@ -69,8 +100,12 @@ func compare(quick bool, rows, dir, out string) error {
 	}
 	defer l.close()
 	l.closeOnSignal()
+	l.draws = out != "-"
 	begin := time.Now()
 	cells := l.runRows(chosen, os.Stderr)
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(measurements(cells))
+	}
 	var lines [][]string
 	for _, c := range cells {
 		lines = append(lines, c.lines()...)

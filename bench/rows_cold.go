@@ -51,8 +51,10 @@ func rowColdParallel(l *lab, report func(cell)) {
 		id: "P6", workload: "meanwhile: worst overrun of a 1 ms sleep", unit: "ms", order: names(entrants[:len(openers)]), figures: got[1],
 		claims: []claim{atMost(region, osFile, 1)},
 	})
-	l.plotTicker(over)
-	l.plotConcurrency(name, size)
+	if l.draws {
+		l.plotTicker(over)
+		l.plotConcurrency(name, size)
+	}
 }
 
 // plotTicker draws how late the sleeper of P6 was, from the median on.

@@ -214,6 +214,9 @@ func rowParallelReads(l *lab, report func(cell)) {
 			inform(xExp, xExp+" alone"), inform(osFile, osFile+" alone"),
 		},
 	})
+	if !l.draws {
+		return
+	}
 	for _, impl := range []string{osFile, xExp, region} {
 		for g := 1; g <= max(16, 2*cores); g *= 2 {
 			got := play(pick(l, 5, 2), one(impl, rate(impl, g)))

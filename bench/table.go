@@ -40,7 +40,7 @@ func (c cell) lines() [][]string {
 	}
 	var peers []string
 	for _, name := range c.order {
-		if name != osFile && name != region {
+		if name != osFile && name != region && len(c.figures[name]) > 0 {
 			peers = append(peers, name+" "+c.figure(name))
 		}
 	}
