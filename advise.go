@@ -446,7 +446,7 @@ func (r *Region) allocate(off, n int64) error {
 		return nil
 	}
 	if off+n > size {
-		r.clearTail()
+		r.readyTail()
 	}
 	var err error
 	cerr := r.control(func(fd uintptr) { err = sys.Allocate(fd, r.base+off, n) })

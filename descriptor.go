@@ -32,6 +32,7 @@ const (
 	opSync         // sys.SyncFile
 	opMsync        // sys.Sync of b
 	opStart        // sys.StartSync of n bytes from off on
+	opBack         // sys.WriteBack from off on
 	opCache        // sys.CacheStat of n bytes from off on, left in cache
 	opNow          // sys.ReadNow of b at off; the count is left in n
 )
@@ -54,6 +55,8 @@ func (op *fileOp) call(fd uintptr) {
 		op.err = sys.Sync(fd, op.b)
 	case opStart:
 		op.err = sys.StartSync(fd, op.off, op.n, op.b)
+	case opBack:
+		op.err = sys.WriteBack(fd, op.off)
 	case opCache:
 		op.cache, op.err = sys.CacheStat(fd, op.off, op.n)
 	case opNow:

@@ -211,7 +211,7 @@ func (r *Region) takeOver(src io.Reader) (int64, error) {
 		}
 	}
 	r.mu.Lock()
-	r.clearTail()
+	r.readyTail()
 	r.mu.Unlock()
 	n, err := r.f.ReadFrom(src)
 	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {

@@ -74,7 +74,8 @@ type Region struct {
 	mu   sync.Mutex
 	past []weak.Pointer[memory] // earlier mappings that may still be in use
 	end  *atomic.Int64          // the current mapping's end
-	tail bool                   // bytes may have been stored past the end, and would show
+	last sys.Tail               // what becomes of bytes past the end in the last page; known while mapped
+	tail bool                   // bytes may have been stored there, and would show
 	why  error                  // why the last attempt to map failed
 }
 
@@ -218,6 +219,9 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	}
 	var mem *memory
 	cerr := r.control(func(fd uintptr) {
+		if r.canSave {
+			r.last = sys.TailOf(fd)
+		}
 		mem, err = newMemory(fd, span.Off, int(span.Len), r.rights(), r.flags, hint)
 	})
 	if err = firstError(cerr, err); err != nil {
@@ -405,7 +409,7 @@ func (r *Region) cutSeen() {
 	if r.tail || r.rights()&sys.Write == 0 || r.m.Load() == nil {
 		return
 	}
-	_ = r.control(func(fd uintptr) { r.tail = sys.KeepsTail(fd) })
+	r.tail = r.last.Keeps
 }
 
 // noticed is called after the descriptor served a call which showed that the

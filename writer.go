@@ -177,7 +177,7 @@ func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
 func (r *Region) extend(p []byte, off int64) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.clearTail()
+	r.readyTail()
 	n, err := r.f.WriteAt(p, r.base+off)
 	if end := off + int64(n); n > 0 && end > r.size.Load() {
 		r.publish(end) // at least
@@ -186,6 +186,22 @@ func (r *Region) extend(p []byte, off int64) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// readyTail makes the last page of the file ready for a write past its end.
+// mu is held.
+func (r *Region) readyTail() {
+	r.clearTail()
+	m, size := r.m.Load(), r.size.Load()
+	if m == nil || !r.last.Sweeps || size == 0 {
+		return
+	}
+	// A page that is written meanwhile must not be ours. What fails here
+	// the system reports once, so it is kept for Flush.
+	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
+	r.remember(err)
+	lo, _ := m.pageRange(min(size, m.room)-1, 1)
+	m.cooled(lo, m.pages.n)
 }
 
 // clearTail makes the bytes past the end of the file zero, up to the end of
@@ -284,7 +300,7 @@ func (r *Region) writeCursor(p []byte) (int, error) {
 	if err := r.mayWriteCursor(len(p)); err != nil {
 		return 0, wrap("write", r.name, err)
 	}
-	r.clearTail()
+	r.readyTail()
 	n, err := r.f.Write(p)
 	if r.closed.Load() {
 		return n, err
@@ -355,7 +371,7 @@ func (r *Region) Truncate(size int64) error {
 		r.cutTo(size)
 		r.letGo()
 	} else {
-		r.clearTail()
+		r.readyTail()
 	}
 	err := r.f.Truncate(r.base + size)
 	if err != nil && sys.HoldsSize && anyDead() {

@@ -75,6 +75,13 @@ type Cache struct {
 	Cached, Dirty, Writeback, Evicted, RecentlyEvicted uint64
 }
 
+// Tail is what a file system does with what follows the end of a file in its
+// last page.
+type Tail struct {
+	Keeps  bool // what was stored there shows when the file grows
+	Sweeps bool // writing the page clears it, and with it what a write past the end, under way, has put there already
+}
+
 // Seals are what can no longer be done to a file of memory.
 type Seals uint8
 
@@ -139,4 +146,5 @@ const (
 //	func ReadNow(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
-//	func KeepsTail(fd uintptr) bool // what was stored past the end of the file shows when it grows
+//	func TailOf(fd uintptr) Tail
+//	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again

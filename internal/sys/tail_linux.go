@@ -6,18 +6,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KeepsTail reports whether the file system shows, when a file grows, what was
-// stored to memory past its former end: those that live in the page cache do.
-// All others clear the rest of the last block, and older kernels (Linux 6.1) do
-// not clear what follows it in the page.
-func KeepsTail(fd uintptr) bool {
+// TailOf says what the file system does with what follows a file's end. File
+// systems that live in the page cache keep what was stored there. All others
+// clear the rest of the last block, and older kernels (Linux 6.1) do not clear
+// what follows it in the page. FUSE sweeps since Linux 6.17.
+func TailOf(fd uintptr) Tail {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(fd), &st) != nil {
-		return false
+		return Tail{}
 	}
 	switch uint32(st.Type) {
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.HUGETLBFS_MAGIC, unix.FUSE_SUPER_MAGIC:
-		return true
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.HUGETLBFS_MAGIC:
+		return Tail{Keeps: true}
+	case unix.FUSE_SUPER_MAGIC:
+		return Tail{Keeps: true, Sweeps: true}
 	}
-	return int64(st.Bsize) < int64(os.Getpagesize())
+	return Tail{Keeps: int64(st.Bsize) < int64(os.Getpagesize())}
+}
+
+// WriteBack is sync_file_range(2): it flushes no device and writes no metadata.
+func WriteBack(fd uintptr, off int64) error {
+	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	return unix.SyncFileRange(int(fd), off, 0, all)
 }

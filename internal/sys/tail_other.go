@@ -2,6 +2,9 @@
 
 package sys
 
-// KeepsTail returns true: POSIX leaves open what becomes of bytes stored to
-// memory past the end of a file.
-func KeepsTail(uintptr) bool { return true }
+// TailOf says that all is kept: POSIX leaves open what becomes of bytes stored
+// to memory past the end of a file.
+func TailOf(uintptr) Tail { return Tail{Keeps: true} }
+
+// WriteBack does nothing: no file system here sweeps.
+func WriteBack(uintptr, int64) error { return nil }
