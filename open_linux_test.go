@@ -195,6 +195,43 @@ func TestOptionLockRefused(t *testing.T) {
 	}
 }
 
+// TestOptionLockGrows: a file whose pages are pinned grows past the limit; what
+// is past it is not pinned.
+func TestOptionLockGrows(t *testing.T) {
+	if cmd := child(t); cmd != nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+		inUserNamespace(cmd.SysProcAttr)
+		succeed(t, cmd)
+		return
+	}
+	page := int(mmap.PageSize())
+	limit := unix.Rlimit{Cur: uint64(2 * page), Max: uint64(2 * page)}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		t.Skip("the limit cannot be set: ", err)
+	}
+	want := pattern(1, 64*page)
+	name := newFile(t, want[:2*page])
+	r, err := mmap.OpenFile(name, os.O_RDWR, 0, &mmap.Options{Lock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if n, err := r.WriteAt(want[2*page:], int64(2*page)); n != 62*page || err != nil {
+		t.Fatalf("growing past the limit: %d, %v", n, err)
+	}
+	got := make([]byte, len(want))
+	if _, err := r.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("other bytes were read (%v)", err)
+	}
+	addr, _, _ := mmap.Memory(r)
+	if flags(smaps(t, addr+uintptr(63*page)), "lo") {
+		t.Error("more is pinned than the limit allows")
+	}
+	if !flags(smaps(t, addr), "lo") && strconv.IntSize == 64 { // with fewer addresses it takes a new mapping
+		t.Error("what was pinned is so no longer")
+	}
+}
+
 // TestOptionHints: HugePages and NoReserve reach the kernel.
 func TestOptionHints(t *testing.T) {
 	r, err := mmap.Anonymous(4<<20, &mmap.Options{HugePages: true, NoReserve: true})

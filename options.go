@@ -59,7 +59,8 @@ type Options struct {
 	Populate bool
 
 	// Lock pins the pages of the file in memory (mlock), those of later
-	// growth too.
+	// growth too as far as the system's limit goes: a write does not fail
+	// because its pages cannot be pinned.
 	Lock bool
 
 	// HugePages asks for transparent huge pages.
