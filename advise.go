@@ -166,6 +166,14 @@ func (c *section) grow() {
 	}
 }
 
+// unlearn forgets what is known of the pages of b, which is the section's
+// memory.
+func (c *section) unlearn(b []byte) {
+	lo, hi := c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift
+	c.m.drop(&c.m.pages.seen, &c.m.limit, lo, hi)
+	c.m.cooled(lo, hi)
+}
+
 // change makes a system call that changes what the section's memory is, holds
 // the control lock meanwhile, and notes the change in the layout. A revoked or
 // released range is left alone: some calls would revive it.
@@ -392,9 +400,7 @@ func (r *Region) protect(off, n int64, p Prot) error {
 // protectPages is sys.Protect. What can no longer be written must not be
 // written without a look: a copy that faults may have stored behind the fault.
 func (r *Region) protectPages(c section, b []byte, want sys.Prot) error {
-	lo, hi := c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift
-	c.m.drop(&c.m.pages.hot, &c.m.open, lo, hi)
-	c.m.drop(&c.m.pages.seen, &c.m.limit, lo, hi)
+	c.unlearn(b)
 	if err := sys.Protect(b, want); err != nil {
 		return err
 	}
@@ -428,6 +434,9 @@ func (r *Region) Allocate(off, n int64) error {
 func (r *Region) allocate(off, n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if n == ToEnd && !r.closed.Load() {
+		_ = r.refresh() // the file's end, not the last one seen
+	}
 	size := r.size.Load()
 	switch {
 	case r.closed.Load():
@@ -446,7 +455,7 @@ func (r *Region) allocate(off, n int64) error {
 		return nil
 	}
 	if off+n > size {
-		r.readyTail()
+		r.clearTail()
 	}
 	var err error
 	cerr := r.control(func(fd uintptr) { err = sys.Allocate(fd, r.base+off, n) })
@@ -472,8 +481,8 @@ func (r *Region) writeZeros(off, end int64) error {
 	return nil
 }
 
-// Discard drops the contents of the n bytes from off on, which then read as
-// zeros, and gives the disk blocks that lie wholly inside back to the file
+// Discard drops the contents of the n bytes from off on (n may be [ToEnd]),
+// which then read as zeros, and gives the disk blocks that lie wholly inside back to the file
 // system where that can be done (a hole; the size stays). On anonymous memory
 // the pages are given back. On private memory of a file the pages that lie
 // wholly inside are, and show what the file has; the others stay.
@@ -505,6 +514,9 @@ func (r *Region) discard(off, n int64) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = r.writeZeros(off, off+n)
 	}
+	if m := r.m.Load(); m != nil && m.holds(off, n) {
+		m.lose(off, n) // a hole has no pages
+	}
 	return err
 }
 
@@ -521,7 +533,13 @@ func (r *Region) drop(off, n int64, toEnd bool) error {
 	lo, hi := off+n, off+n
 	if !c.empty() {
 		lo, hi = max(c.lo-c.m.lead, off), min(c.hi-c.m.lead, off+n)
-		if err = r.change(c, nil, sys.Drop); err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
+		err = r.change(c, nil, func(b []byte) error {
+			if r.f != nil {
+				c.unlearn(b)
+			}
+			return sys.Drop(b)
+		})
+		if err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
 			return err
 		}
 	}
@@ -545,6 +563,7 @@ func (r *Region) Release(off, n int64) error {
 	if err == nil && !c.empty() {
 		c.shrink()
 		err = r.change(c, func(a *attr) { *a = attr{released: true} }, func(b []byte) error {
+			c.unlearn(b)
 			return firstError(sys.Release(b), r.eachPast(c.lo, c.lo+int64(len(b)), sys.Release))
 		})
 	}

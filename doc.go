@@ -55,7 +55,8 @@
 //   - A file cut by somebody else inside a page: until the Region next asks the
 //     descriptor, reads there give zeros up to the end of the page (or folio),
 //     and a write there is lost. Flush notices that the file ends before the
-//     highest byte stored, and fails.
+//     highest byte stored, and fails; if the file has grown again by then, and
+//     the Region did not see it short, nothing is noticed.
 //   - Stores to memory are not seen by inotify, move the file's times as the
 //     kernel decides (never on tmpfs), and do not clear setuid bits.
 //   - Overlapping concurrent reads and writes may tear.
@@ -64,6 +65,7 @@
 //   - A fault in the caller's own code on raw bytes is a crash, unless it
 //     happens inside View.
 //   - A file opened with O_WRONLY, and a directory, are errors at opening.
+//   - With Options.Private O_APPEND means nothing: the size is fixed.
 //
 // # Systems
 //

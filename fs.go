@@ -13,7 +13,7 @@ import (
 // implements [fs.ReadDirFS], [fs.ReadFileFS], [fs.StatFS] and [fs.ReadLinkFS].
 //
 // dir is opened at the first use and stays what it then was, even if it is
-// renamed.
+// renamed. The file system and its files may be used by many goroutines.
 func DirFS(dir string) fs.FS { return &dirFS{dir: dir} }
 
 // dirFS is a directory, opened when it is first needed.

@@ -63,6 +63,12 @@ func (m *mapping) around(off, n int64) []byte {
 	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
 }
 
+// has reports whether p begins in the mapping's memory.
+func (m *mapping) has(p []byte) bool {
+	_, has := m.mem.offset(uintptr(start(p)))
+	return has
+}
+
 // overlaps reports whether p lies in the mapping, and shares bytes with as many
 // from off on: the kernel, which copies page by page, would smear them.
 func (m *mapping) overlaps(p []byte, off int64) bool {

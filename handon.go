@@ -147,10 +147,11 @@ func (r *Region) ahead(n int64) (*mapping, []byte) {
 	if err != nil {
 		return nil, nil
 	}
-	if limit := m.extent.Load(); off < limit {
-		return m, m.bytes(off, min(n, limit-off))
+	n = r.allowed(off, max(min(n, m.extent.Load()-off), 0), sys.Read)
+	if n == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	return m, m.bytes(off, n)
 }
 
 // skip moves the cursor on by n bytes.
@@ -165,6 +166,9 @@ func (r *Region) skip(n int64) {
 // copies, where it can; what others read goes through a buffer, because an
 // [io.Reader] may use all of a slice as scratch.
 func (r *Region) ReadFrom(src io.Reader) (int64, error) {
+	if r.stream {
+		return r.f.ReadFrom(src)
+	}
 	if r.handsOver() && !r.appends && fromFile(src) {
 		return r.takeOver(src)
 	}
@@ -211,7 +215,9 @@ func (r *Region) takeOver(src io.Reader) (int64, error) {
 		}
 	}
 	r.mu.Lock()
-	r.readyTail()
+	if r.readyTail() {
+		defer r.growing.Add(-1)
+	}
 	r.mu.Unlock()
 	n, err := r.f.ReadFrom(src)
 	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {

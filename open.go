@@ -118,7 +118,7 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 		f: f, conn: conn, name: f.Name(), alone: alone,
 		base: o.Offset, window: o.Length,
 		prot: sys.Read, canSave: writable,
-		appends: flag&os.O_APPEND != 0,
+		appends: flag&os.O_APPEND != 0 && !o.Private,
 		through: flag&(os.O_SYNC|sys.DataSync) != 0,
 		direct:  flag&sys.Direct != 0,
 	}
@@ -136,10 +136,12 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	if info.Dir {
 		return nil, syscall.EISDIR
 	}
-	if !info.Regular || info.Size == 0 && alone {
+	r.stream = !info.Regular
+	if info.Regular && info.Size == 0 && alone {
 		// Some files of /proc are regular by name alone.
 		_, err := f.Seek(0, io.SeekCurrent)
-		r.stream = !info.Regular || err != nil
+		cerr := r.control(func(fd uintptr) { r.stream = sys.Generated(fd) })
+		r.stream = r.stream || err != nil || cerr != nil
 	}
 	r.cursor.inFile = r.stream || r.appends || r.direct
 	return r, r.begin(info, o)

@@ -172,7 +172,13 @@ func (r *Region) readFixed(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), size-off)]
+	if r.f != nil {
+		_ = sys.Populate(m.around(off, int64(len(want))), false) // what waits, waits there
+	}
 	n := m.loadPages(want, off)
+	if r.f != nil && n == len(want) {
+		r.saw(m, off, int64(n))
+	}
 	switch {
 	case n < len(want):
 		err := r.reason(off+int64(n), sys.Read)

@@ -23,8 +23,9 @@ import (
 //
 // Every method may be called at any time from any goroutine, Close included.
 // ReadAt, WriteAt inside the file, View and Bytes never wait for one another.
-// Read, Write, Seek and their kin share one cursor. After Close every method
-// returns an error for which errors.Is(err, os.ErrClosed) holds.
+// Read, Write, Seek and their kin share one cursor. After Close a method that
+// has anything to do returns an error for which errors.Is(err, os.ErrClosed)
+// holds; arguments that are wrong by themselves may be another error, as in os.
 //
 // A Region that is dropped without Close is given back by the garbage
 // collector, unless its bytes were handed out by [Region.Bytes], [Slice] or
@@ -58,12 +59,13 @@ type Region struct {
 	mute     atomic.Bool  // the system does not say what is cached
 	waits    atomic.Bool  // reading what is cached cannot be had without waiting
 	stale    atomic.Bool  // we made the file grow, and have not asked how long it is now
+	growing  atomic.Int32 // writes past the end under way that must find the last page clean
 	closed   atomic.Bool  // set under mu
 	rawEnd   atomic.Int64 // up to where writable bytes were handed out; set under mu
 	failed   atomic.Value // of failure: the first lost write, never forgotten
 	cut      atomic.Value // of failure: what the next Flush has to report
 	cursor   cursor       // of Read, Write and Seek
-	sealed   atomic.Bool  // SealWrite: no mapping is writable any more; set under mu
+	sealed   atomic.Bool  // SealWrite, by whomever: no mapping is writable any more; set under mu
 	flushing sync.Mutex   // held while a Flush answers for what was stored before it
 	layout   layoutCell   // what the caller made of the memory; set under mu
 
@@ -224,6 +226,10 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		}
 		mem, err = newMemory(fd, span.Off, int(span.Len), r.rights(), r.flags, hint)
 	})
+	if err == syscall.EPERM && r.rights()&sys.Write != 0 && !r.chosen && !r.fixed() {
+		r.sealed.Store(true) // by another: it can be read
+		return r.mapBytes(size, room, hint)
+	}
 	if err = firstError(cerr, err); err != nil {
 		return nil, err
 	}
@@ -235,7 +241,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		r.end = new(atomic.Int64)
 	}
 	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
-	m.pages = &pages{n: int64(len(mem.b)) >> pageShift}
+	m.pages = &pages{n: int64(len(mem.b)) >> pageShift, volatile: r.last.Volatile}
 	if sys.PastEnd && r.window == 0 && !r.fixed() {
 		m.room = span.Len - lead
 	}
@@ -280,7 +286,8 @@ func (m *mapping) first(n int64) []byte {
 }
 
 // setLimits says what of m, of which size bytes are there, memory serves.
-// Memory without a file cannot wait for storage, so all of it is open at once.
+// Memory without a file cannot wait for storage, so all of it is open at once;
+// private memory of a file waits until it was read.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.room)
 	if !sys.Coherent && !r.fixed() {
@@ -292,7 +299,7 @@ func (r *Region) setLimits(m *mapping, size int64) {
 			bound.Store(n)
 		}
 	}
-	hot := r.fixed() || assume == allHot
+	hot := r.f == nil || assume == allHot
 	if hot && r.rights()&sys.Read != 0 && r.allowed(0, n, sys.Read) == n {
 		m.limit.Store(n)
 	}
@@ -485,6 +492,9 @@ func (r *Region) stat() (sys.Info, error) {
 // that of close(2); the Region is closed all the same. A second Close returns
 // [os.ErrClosed].
 func (r *Region) Close() error {
+	if r == nil {
+		return os.ErrInvalid
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed.Swap(true) {

@@ -17,7 +17,7 @@ import (
 // and writable for a write. Everything else goes by the descriptor, and is
 // learned from that.
 //
-// What was seen ages. Once a second, while there is anything to forget, the
+// What was seen ages. Once a second, while a Region is open that ever saw any, the
 // library looks whether the process took faults that waited for storage, and
 // asks the system how much is still cached: pages seen resident may be resident
 // no longer. It also asks how much is still dirty: the system makes a page clean
@@ -34,7 +34,8 @@ type pages struct {
 	once  bitmap // written by the descriptor since the last Flush
 	hot   bitmap // found writable
 
-	credit atomic.Int64 // bytes: see afford
+	credit   atomic.Int64 // bytes: see afford
+	volatile bool         // nothing is ever written back, and nothing dirty
 }
 
 // askBlock is how many pages the system is asked about at once: 2 MiB of small
@@ -193,7 +194,7 @@ func (m *mapping) holds(off, n int64) bool {
 // saw notes that [off, off+n) is resident, and raises the limit below which
 // nobody asks any more.
 func (r *Region) saw(m *mapping, off, n int64) {
-	if r.allowed(off, n, sys.Read) < n {
+	if r.allowed(off, n, sys.Read) < n || r.anyReleased(off, n) {
 		return // what may not be read must not become readable by being known
 	}
 	m.add(&m.pages.seen, &m.limit, off, n)
@@ -234,7 +235,7 @@ func (m *mapping) lose(off, n int64) {
 	m.cooled(lo, hi)
 }
 
-// resident reports whether all of [off, off+n) is known to be resident, and
+// knowsResident reports whether all of [off, off+n) is known to be resident, and
 // asks the system about blocks that it was not yet asked about.
 func (r *Region) knowsResident(m *mapping, off, n int64) bool {
 	lo, hi := m.pageRange(off, n)
@@ -331,6 +332,12 @@ func (r *Region) age(m *mapping, evicted bool) {
 		m.drop(&m.pages.seen, &m.limit, 0, m.pages.n)
 		m.pages.asked.remove(0, (m.pages.n+askBlock-1)/askBlock)
 	}
+	if r.fixed() {
+		if evicted {
+			m.cooled(0, m.pages.n) // what is ours alone is in no cache, and may be swapped out
+		}
+		return
+	}
 	if !m.pages.seen.some() && !m.pages.once.some() {
 		return
 	}
@@ -344,7 +351,7 @@ func (r *Region) age(m *mapping, evicted bool) {
 		m.drop(&m.pages.hot, &m.open, 0, m.pages.n)
 		return
 	}
-	if int64(c.Cached) >= (end+pageSize-1)>>pageShift && int64(c.Dirty) >= m.pages.once.count(0, m.pages.n) {
+	if int64(c.Cached) >= (end+pageSize-1)>>pageShift && m.pages.stillDirty(c, 0, m.pages.n) {
 		return
 	}
 	for lo := int64(0); lo<<pageShift < end; lo += askBlock {
@@ -356,8 +363,8 @@ func (r *Region) age(m *mapping, evicted bool) {
 // at end.
 func (r *Region) ageBlock(m *mapping, lo, end int64) {
 	hi := min(lo+askBlock, m.pages.n)
-	seen, once := m.pages.seen.count(lo, hi), m.pages.once.count(lo, hi)
-	if seen == 0 && once == 0 {
+	seen := m.pages.seen.count(lo, hi)
+	if seen == 0 && m.pages.once.count(lo, hi) == 0 {
 		return
 	}
 	from, to := lo<<pageShift, min(hi<<pageShift, end)
@@ -369,9 +376,15 @@ func (r *Region) ageBlock(m *mapping, lo, end int64) {
 		m.lose(from-m.lead, to-from)
 		m.pages.asked.remove(lo/askBlock, lo/askBlock+1)
 	}
-	if int64(c.Dirty) < once {
+	if !m.pages.stillDirty(c, lo, hi) {
 		m.cooled(lo, hi)
 	}
+}
+
+// stillDirty reports whether c, the system's answer about the pages [lo, hi),
+// leaves room for any of those written to be clean again.
+func (p *pages) stillDirty(c sys.Cache, lo, hi int64) bool {
+	return p.volatile || int64(c.Dirty) >= p.once.count(lo, hi)
 }
 
 // some reports whether anything may be in the set.
@@ -391,11 +404,15 @@ func (b *bitmap) some() bool {
 // count returns how many of [lo, hi) are in the set.
 func (b *bitmap) count(lo, hi int64) (n int64) {
 	for lo < hi {
-		mask, next := maskFrom(lo, hi)
+		end := min(hi, lo|(partBits-1)+1)
 		if p := b.part(lo); p != nil && p.any.Load() {
-			n += int64(bits.OnesCount64(p.word(lo).Load() & mask))
+			for at := lo; at < end; {
+				mask, next := maskFrom(at, end)
+				n += int64(bits.OnesCount64(p.word(at).Load() & mask))
+				at = next
+			}
 		}
-		lo = next
+		lo = end
 	}
 	return n
 }
@@ -444,20 +461,24 @@ func ageAll() {
 }
 
 // ageRegister goes through the register once and reports whether any Region
-// is left in it.
+// is left in it. It holds the lock for the register alone: a reader that puts
+// its Region into it must not wait for the ageing of another.
 func ageRegister(evicted bool) bool {
 	ageing.mu.Lock()
-	defer ageing.mu.Unlock()
+	var alive []*Region
 	for w := range ageing.regions {
-		r := w.Value()
-		if r == nil || r.closed.Load() {
+		if r := w.Value(); r != nil && !r.closed.Load() {
+			alive = append(alive, r)
+		} else {
 			delete(ageing.regions, w)
-			continue
 		}
-		if m := r.m.Load(); m != nil && !r.fixed() {
+	}
+	ageing.running = len(alive) > 0
+	ageing.mu.Unlock()
+	for _, r := range alive {
+		if m := r.m.Load(); m != nil {
 			r.age(m, evicted)
 		}
 	}
-	ageing.running = len(ageing.regions) > 0
-	return ageing.running
+	return len(alive) > 0
 }

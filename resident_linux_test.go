@@ -102,3 +102,101 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 		}
 	}
 }
+
+// learned opens a file below dir, of 16 pages, after three writes to the first.
+func learned(t *testing.T, r *Region, err error) (*Region, *mapping) {
+	t.Helper()
+	if assume != asSeen {
+		t.Skip("nothing is learned")
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	m, err := r.mapped()
+	if err != nil {
+		t.Skip("this system does not map files: ", err)
+	}
+	for range 3 {
+		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.open.Load() == 0 {
+		t.Skip("this system does not make pages writable by a call")
+	}
+	return r, m
+}
+
+// newLearned is learned of a file.
+func newLearned(t *testing.T, opts *Options) (*Region, *mapping) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, make([]byte, 16*pageSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenFile(name, os.O_RDWR, 0, opts)
+	return learned(t, r, err)
+}
+
+// TestMemoryStaysWritable: what is never written back stays writable.
+func TestMemoryStaysWritable(t *testing.T) {
+	r, err := Anonymous(16*pageSize, &Options{Share: true})
+	r, m := learned(t, r, err)
+	if r.age(m, false); m.open.Load() == 0 {
+		t.Error("forgotten")
+	}
+}
+
+// TestCleanedByOurselves: whatever makes pages clean, or takes them away, makes
+// them unknown as well.
+func TestCleanedByOurselves(t *testing.T) {
+	for what, do := range map[string]func(*Region) error{
+		"Flush":      (*Region).Flush,
+		"FlushRange": func(r *Region) error { return r.FlushRange(0, 1) },
+		"Sync":       (*Region).Sync,
+		"Discard":    func(r *Region) error { return r.Discard(0, pageSize) },
+		"Release":    func(r *Region) error { return r.Release(0, pageSize) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			r, m := newLearned(t, nil)
+			if err := do(r); err != nil {
+				t.Skip(err)
+			}
+			if m.open.Load() > 0 || m.pages.hot.all(0, 1) {
+				t.Error("the page is still taken for writable")
+			}
+			if what != "Release" {
+				return
+			}
+			for range 3 {
+				if _, err := r.ReadAt(make([]byte, 10), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if m.limit.Load() > 0 || m.pages.seen.all(0, 1) {
+				t.Error("what was released is taken for resident")
+			}
+		})
+	}
+}
+
+// TestPrivateWaitsInCalls: private memory of a file is touched only where it was
+// brought in by a call before.
+func TestPrivateWaitsInCalls(t *testing.T) {
+	r, m := newLearned(t, &Options{Private: true})
+	if m.limit.Load() != pageSize || m.open.Load() != pageSize {
+		t.Errorf("after writes to one page %d bytes are known to be readable, %d to be writable", m.limit.Load(), m.open.Load())
+	}
+	if _, err := r.ReadAt(make([]byte, 10), 5*pageSize); err != nil || !m.pages.seen.all(5, 6) {
+		t.Errorf("a page that was read is not known (%v)", err)
+	}
+	r.age(m, true)
+	if m.limit.Load() != 0 || m.open.Load() != 0 {
+		t.Error("after evictions everything is still known")
+	}
+	got := make([]byte, 5)
+	if _, err := r.ReadAt(got, 10); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -1,9 +1,15 @@
 package mmap_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
+
+	"github.com/seed-93fed273/mmap"
 )
 
 // TestFlushReleased: what was written where memory was released is flushed by
@@ -69,6 +75,133 @@ func TestFlushCoversAppend(t *testing.T) {
 		}
 		if c.Dirty+c.Writeback > 0 {
 			t.Fatalf("round %d: %+v of an acknowledged append", i, c)
+		}
+	}
+}
+
+// openFifo opens a named pipe at both ends.
+func openFifo(t *testing.T) *mmap.Region {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Skip(err)
+	}
+	return openRegion(t, name, os.O_RDWR, nil)
+}
+
+// TestReadFromIntoPipe: a Region of a pipe that is being written to can be read
+// meanwhile.
+func TestReadFromIntoPipe(t *testing.T) {
+	const size = 1 << 20 // more than a pipe holds
+	data := pattern(1, size)
+	src, err := os.Open(newFile(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	r := openFifo(t)
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.ReadFrom(src)
+		done <- err
+	}()
+	got := make([]byte, size)
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("something else was read (%v)", err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestViewOfStream: what no memory can show is an error that says so, and not
+// an empty slice.
+func TestViewOfStream(t *testing.T) {
+	r := openFifo(t)
+	for _, n := range []int64{mmap.ToEnd, 0, 1} {
+		err := r.View(0, n, func([]byte) error { t.Error("it was shown"); return nil })
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("View(0, %d): %v", n, err)
+		}
+	}
+}
+
+// TestFlushAfterRegrowth: a Flush covers bytes that were handed out, also when
+// the file was seen short since, and has grown again.
+func TestFlushAfterRegrowth(t *testing.T) {
+	needsMemory(t)
+	const page = 1 << 16
+	name := newFile(t, pattern(1, 3*page))
+	r := openRegion(t, name, os.O_RDWR, nil)
+	b := r.Bytes()
+	cutFile(t, name, 100)
+	if _, err := r.ReadAt(make([]byte, 10), 2*page); err != io.EOF || r.Size() != 100 {
+		t.Fatalf("%v, %d bytes", err, r.Size())
+	}
+	cutFile(t, name, 3*page)
+	if err := r.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	b[2*page] = 'x'
+	if c, err := r.CacheStat(2*page, 1); err != nil || c.Dirty == 0 {
+		t.Skipf("nobody tells what is dirty: %+v, %v", c, err)
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := r.CacheStat(2*page, 1); err != nil || c.Dirty+c.Writeback > 0 {
+		t.Errorf("after Flush: %+v, %v", c, err)
+	}
+}
+
+// TestReadGenerated: of a file that the kernel makes up as it is read, Read
+// returns what one read(2) returns.
+func TestReadGenerated(t *testing.T) {
+	const name = "/proc/self/smaps"
+	f, err := os.Open(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	r, err := mmap.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := make([]byte, 1<<20)
+	want, err := f.Read(p)
+	if all, _ := os.ReadFile(name); err != nil || want >= len(all)/2 {
+		t.Skipf("one call reads all of it: %d, %v", want, err)
+	}
+	if n, err := r.Read(p); n > 2*want || err != nil {
+		t.Errorf("Read = %d, %v; os reads %d", n, err, want)
+	}
+}
+
+// TestDifferenceCutAndGrown: what was stored behind the end of a file that
+// somebody else cut is lost, and Flush says nothing once the file has grown
+// again.
+func TestDifferenceCutAndGrown(t *testing.T) {
+	r, f := pair(t, pattern(1, 12_288))
+	keep := []byte("keep")
+	for range 3 { // until the page is writable
+		if _, err := r.WriteAt(keep, 6000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others(t, r, f, 5000)
+	for _, w := range []io.WriterAt{r, f} {
+		if n, err := w.WriteAt(keep, 6000); n != len(keep) || err != nil {
+			t.Fatalf("%T: %d, %v", w, n, err)
+		}
+	}
+	others(t, r, f, 12_288)
+	if err := r.Flush(); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{f.Name(): "keep", r.Name(): "\x00\x00\x00\x00"} {
+		if b, err := os.ReadFile(name); err != nil || string(b[6000:6004]) != want {
+			t.Errorf("%q, %v", b[6000:6004], err)
 		}
 	}
 }

@@ -52,7 +52,8 @@ func (r *Region) File() (*os.File, error) {
 // [errors.ErrUnsupported]). With SealWrite this Region too becomes read-only:
 // its bytes must not have been handed out writable by [Region.Bytes], or the
 // error wraps EBUSY, and so it does when another process has them mapped
-// writable.
+// writable. A View in progress ends with a [*FaultError]: its memory is taken
+// away, whatever it does with it. A file that cannot be sealed is EINVAL.
 func (r *Region) Seal(s Seals) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,17 +72,27 @@ func (r *Region) seal(s Seals) error {
 	case s == 0:
 		return nil
 	}
+	if err := r.addSeals(0); err != nil {
+		return err // it has none, or no more
+	}
+	sealed, layout := r.sealed.Load(), r.layout.get()
 	if s&SealWrite != 0 {
 		if err := r.giveUpWriting(); err != nil {
 			return err
 		}
 	}
-	var err error
-	cerr := r.control(func(fd uintptr) { err = sys.Seal(fd, sys.Seals(s)) })
-	if err = firstError(cerr, err); err != nil && s&SealWrite != 0 {
-		r.sealed.Store(false)
+	err := r.addSeals(s)
+	if err != nil {
+		r.sealed.Store(sealed)
+		r.layout.set(layout)
 	}
 	return err
+}
+
+// addSeals makes the system call.
+func (r *Region) addSeals(s Seals) (err error) {
+	cerr := r.control(func(fd uintptr) { err = sys.Seal(fd, sys.Seals(s)) })
+	return firstError(cerr, err)
 }
 
 // giveUpWriting takes writable mappings away; the next one is read-only. mu is

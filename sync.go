@@ -68,6 +68,9 @@ func (r *Region) Sync() error {
 	if err := r.lost(); err != nil && !r.closed.Load() {
 		return wrap("sync", r.name, err)
 	}
+	if m := r.m.Load(); m != nil {
+		m.cooled(0, m.pages.n)
+	}
 	err := r.f.Sync()
 	if err != nil {
 		r.remember(bare(err))
@@ -83,8 +86,8 @@ func (r *Region) canFlush(off, n int64) (int64, error) {
 	if r.fixed() {
 		return 0, errors.ErrUnsupported
 	}
-	if r.stale.Load() {
-		r.noticed() // what was appended is part of the range
+	if r.stale.Load() || r.rawEnd.Load() > r.size.Load() {
+		r.noticed() // what was appended is part of the range, or cut and grown again
 	}
 	return r.span(off, n)
 }
@@ -120,10 +123,10 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 	end, limit := m.end.Load(), off+n
 	if whole {
 		end, limit = m.end.Swap(0), math.MaxInt64
-		if !r.fixed() {
-			m.cooled(0, m.pages.n)
-			m.pages.credit.Store(0)
-		}
+		m.pages.credit.Store(0)
+		m.cooled(0, m.pages.n)
+	} else if m.holds(off, n) {
+		m.cooled(m.pageRange(off, n))
 	}
 	err := r.commit(m, off, n)
 	if err == nil {

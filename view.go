@@ -86,7 +86,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	}
 	b := m.bytes(off, n)
 	r.settle(m, off, n)
-	if n <= viewPopulated && off+n > m.limit.Load() && !r.fixed() && !r.knowsResident(m, off, n) &&
+	if n <= viewPopulated && off+n > m.limit.Load() && r.f != nil && !r.knowsResident(m, off, n) &&
 		sys.Populate(m.around(off, n), false) == nil {
 		r.saw(m, off, n)
 	}
@@ -103,6 +103,10 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 func (r *Region) shown(off, n int64) (*mapping, int64, error) {
 	if r.closed.Load() {
 		return nil, 0, os.ErrClosed
+	}
+	if r.stream {
+		_, err := r.mapped()
+		return nil, 0, err
 	}
 	n, err := r.span(off, n)
 	if err != nil || n == 0 {

@@ -15,7 +15,9 @@ import (
 
 // WriteAt writes len(p) bytes at offset off, in bytes, as [os.File.WriteAt]
 // does: past the end it extends the file, and with O_APPEND it is an error. A
-// write inside the file never waits for another call. In a window or private
+// write inside the file takes no lock of the Region; the first to a page since
+// the last Flush is the kernel's, which may let it wait for another write to the
+// file, as that of an [os.File]. In a window or private
 // memory a write past the end stores what fits and returns [io.ErrShortWrite].
 //
 // The bytes are in the system's cache when it returns, as after a write by the
@@ -125,7 +127,7 @@ const populateMost = 32 << 10
 // saves, so of these only some do it: see afford.
 func (r *Region) writeMemory(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
-	if m == nil || !m.holds(off, n) || !r.storable() {
+	if m == nil || !m.holds(off, n) || !r.storable() || r.growing.Load() > 0 {
 		return false
 	}
 	lo, hi := m.pageRange(off, n)
@@ -177,7 +179,9 @@ func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
 func (r *Region) extend(p []byte, off int64) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.readyTail()
+	if r.readyTail() {
+		defer r.growing.Add(-1)
+	}
 	n, err := r.f.WriteAt(p, r.base+off)
 	if end := off + int64(n); n > 0 && end > r.size.Load() {
 		r.publish(end) // at least
@@ -188,20 +192,23 @@ func (r *Region) extend(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// readyTail makes the last page of the file ready for a write past its end.
-// mu is held.
-func (r *Region) readyTail() {
+// readyTail makes the last page of the file ready for a write past its end. It
+// reports whether it counted that write in growing: then no other goes to memory
+// meanwhile, and who called lowers it again. mu is held.
+func (r *Region) readyTail() bool {
 	r.clearTail()
 	m, size := r.m.Load(), r.size.Load()
 	if m == nil || !r.last.Sweeps || size == 0 {
-		return
+		return false
 	}
-	// A page that is written meanwhile must not be ours. What fails here
-	// the system reports once, so it is kept for Flush.
-	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
-	r.remember(err)
+	// Until it is written the page must be clean, and stay so. What fails
+	// here the system reports once, so it is kept for Flush.
+	r.growing.Add(1)
 	lo, _ := m.pageRange(min(size, m.room)-1, 1)
 	m.cooled(lo, m.pages.n)
+	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
+	r.remember(err)
+	return true
 }
 
 // clearTail makes the bytes past the end of the file zero, up to the end of
@@ -243,8 +250,14 @@ func (r *Region) writeFixed(p []byte, off int64) (int, error) {
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
 	n := len(want)
+	if r.f != nil {
+		_ = sys.Populate(m.around(off, int64(n)), true) // what waits, waits there
+	}
 	if !r.storeAll(m, want, off) {
 		n = m.storePages(want, off)
+	} else if r.f != nil {
+		m.add(&m.pages.hot, &m.open, off, int64(n))
+		r.saw(m, off, int64(n))
 	}
 	switch {
 	case n < len(want):
@@ -300,7 +313,12 @@ func (r *Region) writeCursor(p []byte) (int, error) {
 	if err := r.mayWriteCursor(len(p)); err != nil {
 		return 0, wrap("write", r.name, err)
 	}
-	r.readyTail()
+	if m := r.m.Load(); m != nil && m.has(p) {
+		p = aside(p)
+	}
+	if r.readyTail() {
+		defer r.growing.Add(-1)
+	}
 	n, err := r.f.Write(p)
 	if r.closed.Load() {
 		return n, err
@@ -371,7 +389,7 @@ func (r *Region) Truncate(size int64) error {
 		r.cutTo(size)
 		r.letGo()
 	} else {
-		r.readyTail()
+		r.clearTail()
 	}
 	err := r.f.Truncate(r.base + size)
 	if err != nil && sys.HoldsSize && anyDead() {

@@ -5,8 +5,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -71,12 +73,9 @@ func (h *holding) Write(_ context.Context, _ fs.FileHandle, b []byte, off int64)
 // Fsync implements [fs.NodeFsyncer].
 func (h *holding) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno { return 0 }
 
-// TestHazardGrowthOnFUSE: a page that a View stored to is written while a
-// WriteAt makes the file grow. Since Linux 6.17 that clears what the write has
-// already put behind the end of the file, if the page is still dirty then.
-func TestHazardGrowthOnFUSE(t *testing.T) {
-	const size = 100
-	h := &holding{data: make([]byte, size), arrived: make(chan struct{}), proceed: make(chan struct{})}
+// mountHolding serves one file of so many bytes, and opens it.
+func mountHolding(t *testing.T, size int) (h *holding, r *mmap.Region, other *os.File) {
+	h = &holding{data: make([]byte, size), arrived: make(chan struct{}), proceed: make(chan struct{})}
 	root := &fs.Inode{}
 	dir := t.TempDir()
 	server, err := fs.Mount(dir, root, &fs.Options{
@@ -88,18 +87,44 @@ func TestHazardGrowthOnFUSE(t *testing.T) {
 	if err != nil {
 		t.Skip("no FUSE file system: ", err)
 	}
-	defer server.Unmount()
+	t.Cleanup(func() { server.Unmount() })
 	name := filepath.Join(dir, "file")
-	other, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
+	if other, err = os.OpenFile(name, os.O_RDWR, 0); err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
-	r, err := mmap.OpenFile(name, os.O_RDWR, 0, nil)
-	if err != nil {
+	t.Cleanup(func() { other.Close() })
+	if r, err = mmap.OpenFile(name, os.O_RDWR, 0, nil); err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	t.Cleanup(func() { r.Close() })
+	return h, r, other
+}
+
+// flushed compares what everybody sees of the file.
+func (h *holding) flushed(t *testing.T, r *mmap.Region, other *os.File, want []byte) {
+	t.Helper()
+	for _, from := range []io.ReaderAt{r, other} {
+		got := make([]byte, len(want))
+		if _, err := from.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%T: something else was read (%v)", from, err)
+		}
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !bytes.Equal(h.data, want) {
+		t.Error("the server has something else")
+	}
+}
+
+// TestHazardGrowthOnFUSE: a page that a View stored to is written while a
+// WriteAt makes the file grow. Since Linux 6.17 that clears what the write has
+// already put behind the end of the file, if the page is still dirty then.
+func TestHazardGrowthOnFUSE(t *testing.T) {
+	const size = 100
+	h, r, other := mountHolding(t, size)
 	if err := r.View(0, 5, func(b []byte) error { copy(b, "hello"); return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -117,21 +142,45 @@ func TestHazardGrowthOnFUSE(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
-	want := append(append([]byte("hello"), make([]byte, size-5)...), more...)
-	for _, from := range []interface {
-		ReadAt([]byte, int64) (int, error)
-	}{r, other} {
-		got := make([]byte, len(want))
-		if _, err := from.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%T: something else was read (%v)", from, err)
-		}
-	}
-	if err := r.Flush(); err != nil {
+	h.flushed(t, r, other, append(append([]byte("hello"), make([]byte, size-5)...), more...))
+}
+
+// TestHazardWritesBesideGrowth: other writes to the last page, while one makes
+// the file grow, must not make it dirty either.
+func TestHazardWritesBesideGrowth(t *testing.T) {
+	const size = 100
+	h, r, other := mountHolding(t, size)
+	if err := r.View(0, 5, func(b []byte) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !bytes.Equal(h.data, want) {
-		t.Error("the server has something else")
+	for range 3 { // the page is known to be writable
+		if _, err := r.WriteAt([]byte{5}, 10); err != nil {
+			t.Fatal(err)
+		}
 	}
+	more := bytes.Repeat([]byte{1}, 1000)
+	var written sync.WaitGroup
+	write := func(p []byte, off int64) {
+		written.Go(func() {
+			if _, err := r.WriteAt(p, off); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	write(more, size)
+	<-h.arrived
+	for i := range 3 {
+		write([]byte{byte(6 + i)}, int64(20+i)) // they wait for the kernel's lock, or go to memory
+		for range 1000 {
+			runtime.Gosched()
+		}
+	}
+	if err := unix.SyncFileRange(int(other.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE); err != nil {
+		t.Error(err)
+	}
+	h.proceed <- struct{}{}
+	written.Wait()
+	want := append(make([]byte, size), more...)
+	want[10], want[20], want[21], want[22] = 5, 6, 7, 8
+	h.flushed(t, r, other, want)
 }

@@ -78,8 +78,9 @@ type Cache struct {
 // Tail is what a file system does with what follows the end of a file in its
 // last page.
 type Tail struct {
-	Keeps  bool // what was stored there shows when the file grows
-	Sweeps bool // writing the page clears it, and with it what a write past the end, under way, has put there already
+	Keeps    bool // what was stored there shows when the file grows
+	Volatile bool // the pages are all there is: they are never dirty, and never written back
+	Sweeps   bool // writing the page clears it, and with it what a write past the end, under way, has put there already
 }
 
 // Seals are what can no longer be done to a file of memory.
@@ -98,7 +99,6 @@ const (
 //	const PastEnd      bool // a shared mapping longer than its file shows, later, the bytes by which the file grows
 //	const HoldsSize    bool // a file cannot be made shorter than a live mapping of it (Windows)
 //	const Coherent     bool // memory and descriptor always show the same bytes (false on OpenBSD)
-//	const SyncsFile    bool // Sync of memory makes the file's size durable too, as fdatasync does (Linux)
 //	const Direct       int  // O_DIRECT, or 0
 //	const DataSync     int  // O_DSYNC, or 0
 //
@@ -121,9 +121,8 @@ const (
 //	func Populate(b []byte, write bool) error // brings pages in, inside a system call, as a load or a store would
 //	func Lock(b []byte) error
 //	func Unlock(b []byte) error
-//	func HugePages(b []byte) error // a hint
 //
-//	func Sync(fd uintptr, b []byte) error // what was stored to b is on stable storage; see SyncsFile
+//	func Sync(fd uintptr, b []byte) error // what was stored to b is on stable storage; so is the size of the file
 //	func SyncFile(fd uintptr) error       // everything written to the file, and its size, is on stable storage
 //	func StartSync(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
 //	func Full(fd uintptr) bool            // the file system has no free block for an ordinary user
@@ -147,4 +146,5 @@ const (
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func TailOf(fd uintptr) Tail
+//	func Generated(fd uintptr) bool // a file without a size, made up as it is read
 //	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again

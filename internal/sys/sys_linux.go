@@ -17,9 +17,6 @@ const (
 	PastEnd = true
 	// Coherent: read(2) and write(2) work on the pages that are mapped.
 	Coherent = true
-	// SyncsFile: msync(2) is vfs_fsync_range with datasync, so it commits
-	// the size with the bytes.
-	SyncsFile = true
 	// Direct is O_DIRECT.
 	Direct = unix.O_DIRECT
 	// DataSync is O_DSYNC.
@@ -91,10 +88,8 @@ func Populate(b []byte, write bool) error {
 	return err
 }
 
-// HugePages asks for transparent huge pages.
-func HugePages(b []byte) error { return unix.Madvise(b, unix.MADV_HUGEPAGE) }
-
-// Sync is msync(2) with MS_SYNC.
+// Sync is msync(2) with MS_SYNC: the same call inside the kernel as fdatasync(2),
+// so it commits the size with the bytes.
 func Sync(_ uintptr, b []byte) error {
 	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
 }

@@ -13,7 +13,6 @@ const (
 	PastEnd   = false
 	HoldsSize = false
 	Coherent  = true // there is no memory to differ
-	SyncsFile = false
 	Direct    = 0
 	DataSync  = 0
 )
@@ -104,9 +103,6 @@ func Lock([]byte) error { return errors.ErrUnsupported }
 
 // Unlock is unknown here.
 func Unlock([]byte) error { return errors.ErrUnsupported }
-
-// HugePages is unknown here.
-func HugePages([]byte) error { return errors.ErrUnsupported }
 
 // Sync is unknown here; see SyncFile.
 func Sync(uintptr, []byte) error { return errors.ErrUnsupported }

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SyncsFile: Sync ends with SyncFile.
-const SyncsFile = true
-
 // mapSync is 0: persistent memory is mapped as such by Linux only.
 const mapSync = 0
 
@@ -63,9 +60,6 @@ func Populate(b []byte, write bool) error {
 	}
 	return unix.ENOTSUP
 }
-
-// HugePages does nothing: these systems choose large pages by themselves.
-func HugePages([]byte) error { return nil }
 
 // Sync is msync(2) with MS_SYNC, then SyncFile. msync alone does not do: it
 // leaves the drive's cache alone (darwin), writes to the buffer cache only

@@ -23,9 +23,6 @@ const (
 	HoldsSize = true
 	// Coherent: ReadFile and WriteFile work on the pages that are mapped.
 	Coherent = true
-	// SyncsFile is false in the contract's terms; Sync ends with
-	// FlushFileBuffers nevertheless.
-	SyncsFile = false
 	// Direct is FILE_FLAG_NO_BUFFERING, which os.OpenFile accepts.
 	Direct = windows.O_FILE_FLAG_NO_BUFFERING
 	// DataSync: there is only os.O_SYNC, FILE_FLAG_WRITE_THROUGH.
@@ -513,9 +510,6 @@ func Unlock(b []byte) error {
 	}
 	return nil
 }
-
-// HugePages does nothing: the system has large pages for no file.
-func HugePages([]byte) error { return nil }
 
 // Sync writes the pages with FlushViewOfFile, which leaves them in the cache
 // of the disk, and then calls FlushFileBuffers. That is denied to a handle

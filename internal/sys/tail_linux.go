@@ -17,11 +17,26 @@ func TailOf(fd uintptr) Tail {
 	}
 	switch uint32(st.Type) {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.HUGETLBFS_MAGIC:
-		return Tail{Keeps: true}
+		return Tail{Keeps: true, Volatile: true}
 	case unix.FUSE_SUPER_MAGIC:
 		return Tail{Keeps: true, Sweeps: true}
 	}
 	return Tail{Keeps: int64(st.Bsize) < int64(os.Getpagesize())}
+}
+
+// Generated asks fstatfs(2) for the file systems that print what the kernel
+// knows. Their files have no size, and a call returns what it pleases.
+func Generated(fd uintptr) bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(int(fd), &st) != nil {
+		return false
+	}
+	switch uint32(st.Type) {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC,
+		unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+		return true
+	}
+	return false
 }
 
 // WriteBack is sync_file_range(2): it flushes no device and writes no metadata.

@@ -6,5 +6,8 @@ package sys
 // to memory past the end of a file.
 func TailOf(uintptr) Tail { return Tail{Keeps: true} }
 
+// Generated is false: those files have no size of their own to read by.
+func Generated(uintptr) bool { return false }
+
 // WriteBack does nothing: no file system here sweeps.
 func WriteBack(uintptr, int64) error { return nil }
