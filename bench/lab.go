@@ -103,16 +103,6 @@ func (l *lab) file(size int64, piece int) string {
 	return name
 }
 
-// drop removes a file made by file.
-func (l *lab) drop(name string) {
-	for key, have := range l.files {
-		if have == name {
-			delete(l.files, key)
-		}
-	}
-	os.Remove(name)
-}
-
 // big is the file that most rows read.
 func (l *lab) big() (name string, size int64) {
 	size = pick[int64](l, giB, 256*miB)

@@ -7,7 +7,8 @@
 //	go -C bench run .                 # everything, about a quarter of an hour
 //	go -C bench run . -quick          # the same in two minutes, with more noise
 //	go -C bench run . -rows P1,P5     # some rows
-//	go -C bench run . -mechanisms     # each mechanism of the library, against the library without it
+//	go -C bench run . -mechanisms     # the library against itself without each of its mechanisms, in half an hour
+//	go -C bench run . -rows P1 -entrants Region -cpuprofile p1.prof     # see PROFILES.md
 //
 // Every verdict is about the ratio of two things measured in the same round:
 // the entrants of a row take turns, and who begins changes from round to round.
@@ -15,8 +16,8 @@
 // Absolute figures are medians too, and for orientation only.
 //
 // It wants 4 GiB of disk below -dir and 3 GiB of memory (a quarter of each
-// with -quick), and no privileges but for P22 (root, to freeze a file system of its
-// own) and P20 (/dev/fuse). What cannot be measured says why in the table. Rows
+// with -quick), and no privileges but for P22 (root, to freeze and
+// throttle a file system of its own) and P20 (/dev/fuse). What cannot be measured says why in the table. Rows
 // about cold files need a file system on a disk.
 package main
 
@@ -134,7 +135,7 @@ func writeResults(name string, l *lab, lines [][]string, summary string) error {
 	}
 	defer f.Close()
 	fmt.Fprintf(f, "# Results\n\n%s\n%s\n", l.describe(), legend)
-	writeMarkdown(f, lines)
+	writeMarkdown(f, head, lines)
 	fmt.Fprintf(f, "\n%s\n%s", summary, plotLinks(l))
 	return f.Close()
 }

@@ -107,6 +107,8 @@ func sum(b []byte) uint64 {
 }
 
 // sink takes what was computed, so that nothing is optimised away.
+//
+//lint:ignore U1000 nobody reads it
 var sink uint64
 
 // mincore is mincore(2), which x/sys does not have on Linux.

@@ -37,6 +37,7 @@ var rows = []row{
 	{[]string{"P18"}, "http.ServeContent", rowServeContent},
 	{[]string{"P19"}, "io.Copy between files", rowCopyFiles},
 	{[]string{"P20"}, "a page that takes seconds to arrive", rowSlowPage},
+	{[]string{"P20"}, "pages evicted since they were read", rowEvicted},
 	{[]string{"P21"}, "allocations", rowAllocations},
 	{[]string{"P22"}, "a store that must wait", rowFrozenStore},
 	{[]string{"P23"}, "one ReadAt of a large file beside the collector", rowLongRead},
@@ -50,12 +51,18 @@ func chooseRows(list string) ([]row, error) {
 	var chosen []row
 	for _, id := range strings.Split(list, ",") {
 		id = strings.ToUpper(strings.TrimSpace(id))
-		i := slices.IndexFunc(rows, func(r row) bool { return slices.Contains(r.ids, id) })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no row %q", id)
+		found := false
+		for _, r := range rows {
+			if !slices.Contains(r.ids, id) {
+				continue
+			}
+			found = true
+			if !slices.ContainsFunc(chosen, func(have row) bool { return have.workload == r.workload }) {
+				chosen = append(chosen, r)
+			}
 		}
-		if !slices.ContainsFunc(chosen, func(r row) bool { return r.workload == rows[i].workload }) {
-			chosen = append(chosen, rows[i])
+		if !found {
+			return nil, fmt.Errorf("there is no row %q", id)
 		}
 	}
 	return chosen, nil

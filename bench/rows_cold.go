@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -28,17 +29,20 @@ func rowColdParallel(l *lab, report func(cell)) {
 			l.cold(name)
 			r := o.open(name)
 			defer r.Close()
+			offs := randomPages(l.rng(), size, reads)
 			t := startTicker()
-			rate := randomReads(r, size, 64, reads, l.rng())
+			rate := randomReads(r, offs, 64)
 			late := t.stop()
 			over[o.name] = append(over[o.name], late...)
-			return []float64{rate / 1000, max(slices.Max(late), 0.001)}
+			again := randomReads(r, slices.Repeat(offs, 8), 64)
+			return []float64{rate / 1000, max(slices.Max(late), 0.001), again / 1000}
 		}})
 	}
 	if c := l.reference(); c != nil {
 		entrants = append(entrants, entrant{cProg, func() []float64 {
 			l.cold(name)
-			return []float64{perSecond(c.random(name, reads, 64, l.rng().Uint32()), reads) / 1000}
+			rate := perSecond(c.random(name, reads, 64, l.rng().Uint32()), reads) / 1000
+			return []float64{rate, math.NaN(), math.NaN()}
 		}})
 	}
 	got := play(pick(l, 11, 5), entrants...)
@@ -51,10 +55,47 @@ func rowColdParallel(l *lab, report func(cell)) {
 		id: "P6", workload: "meanwhile: worst overrun of a 1 ms sleep", unit: "ms", order: names(entrants[:len(openers)]), figures: got[1],
 		claims: []claim{atMost(region, osFile, 1)},
 	})
+	report(cell{
+		id: "P5", workload: "the same pages again, eight times", unit: "kIOPS", order: names(entrants[:len(openers)]), figures: got[2],
+		claims: []claim{atLeast(region, osFile, 1)},
+	})
 	if l.draws {
 		l.plotTicker(over)
 		l.plotConcurrency(name, size)
 	}
+}
+
+// rowEvicted is P20 for the pages of a disk, many at once: those that a Region
+// knows from before, and that the system has taken away since, longer ago than
+// a Region believes in a page. No memory of them was touched, so that they can
+// be taken.
+func rowEvicted(l *lab, report func(cell)) {
+	name, size := l.big()
+	const longAgo = 2500 * time.Millisecond
+	reads := pick(l, 4000, 1000)
+	buf := make([]byte, miB)
+	run := func(o opener, settle time.Duration) func() []float64 {
+		return func() []float64 {
+			r := o.open(name)
+			defer r.Close()
+			readThrough(r, size, buf)
+			l.cold(name)
+			time.Sleep(settle)
+			t := startTicker()
+			rate := randomReads(r, randomPages(l.rng(), size, reads), 64)
+			return []float64{rate / 1000, max(slices.Max(t.stop()), 0.001)}
+		}
+	}
+	entrants := []entrant{{osFile, run(openOSFile, 0)}, {region, run(openRegion, longAgo)}}
+	got := play(pick(l, 5, 2), entrants...)
+	report(cell{
+		id: "P20", workload: "cold random 4 KiB ReadAt, 64 goroutines, of pages evicted since they were read", unit: "kIOPS", order: names(entrants), figures: got[0],
+		claims: []claim{atLeast(region, osFile, 1)},
+	})
+	report(cell{
+		id: "P20", workload: "the same, of evicted pages: worst overrun of a 1 ms sleep", unit: "ms", order: names(entrants), figures: got[1],
+		claims: []claim{atMost(region, osFile, 1)},
+	})
 }
 
 // plotTicker draws how late the sleeper of P6 was, from the median on.
@@ -75,17 +116,16 @@ func (l *lab) plotConcurrency(name string, size int64) {
 				l.cold(name)
 				r := o.open(name)
 				defer r.Close()
-				return randomReads(r, size, g, reads*min(g, 8)/8, l.rng()) / 1000
+				return randomReads(r, randomPages(l.rng(), size, reads*min(g, 8)/8), g) / 1000
 			}))
 			l.point("concurrency", o.name, float64(g), median(got[0][o.name]))
 		}
 	}
 }
 
-// randomReads reads pages at random places with n goroutines and returns how
-// many a second.
-func randomReads(r io.ReaderAt, size int64, n, reads int, rng *rand.Rand) float64 {
-	offs := randomPages(rng, size, reads)
+// randomReads reads the pages at offs with n goroutines and returns how many a
+// second.
+func randomReads(r io.ReaderAt, offs []int64, n int) float64 {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	begin := time.Now()
@@ -100,7 +140,7 @@ func randomReads(r io.ReaderAt, size int64, n, reads int, rng *rand.Rand) float6
 		})
 	}
 	wg.Wait()
-	return perSecond(time.Since(begin), reads)
+	return perSecond(time.Since(begin), len(offs))
 }
 
 // randomPages returns the offsets of n pages of size bytes.
@@ -122,7 +162,7 @@ func rowColdSingle(l *lab, report func(cell)) {
 			l.cold(name)
 			r := o.open(name)
 			defer r.Close()
-			return randomReads(r, size, 1, reads, l.rng()) / 1000
+			return randomReads(r, randomPages(l.rng(), size, reads), 1) / 1000
 		}))
 	}
 	got := play(pick(l, 11, 7), entrants...)

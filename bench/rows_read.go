@@ -340,7 +340,32 @@ func rowFirstPass(l *lab, report func(cell)) {
 			unit: "ms", order: names(entrants), figures: got[0],
 			claims: []claim{asFast(region, osFile, 1)},
 		})
+		rowFirstTouches(l, name, size, kind.name, report)
 	}
+}
+
+// rowFirstTouches is P10 page by page, at random and each page once.
+func rowFirstTouches(l *lab, name string, size int64, kind string, report func(cell)) {
+	p := make([]byte, page)
+	var entrants []entrant
+	for _, o := range openers {
+		entrants = append(entrants, one(o.name, func() float64 {
+			r := o.open(name)
+			defer r.Close()
+			pages := l.rng().Perm(int(size / page))[:pick(l, 32768, 16384)]
+			begin := time.Now()
+			for _, at := range pages {
+				must1(r.ReadAt(p, int64(at)*page))
+			}
+			return each(time.Since(begin), len(pages))
+		}))
+	}
+	got := play(pick(l, 11, 5), entrants...)
+	report(cell{
+		id: "P10", workload: "ReadAt 4 KiB of it at random, each page once, hot, " + kind,
+		unit: "ns", order: names(entrants), figures: got[0],
+		claims: []claim{asFast(region, osFile, 1)},
+	})
 }
 
 // folios are the two ways a file can lie in the cache, by how it was written.

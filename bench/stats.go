@@ -171,6 +171,8 @@ func short(v float64) string {
 	switch {
 	case math.IsNaN(v):
 		return "–"
+	case math.IsInf(v, 0):
+		return "∞"
 	case v == math.Trunc(v) && a < 1e6:
 		return fmt.Sprintf("%.0f", v)
 	case a >= 1e6:

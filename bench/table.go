@@ -111,8 +111,28 @@ func writeText(w io.Writer, lines [][]string) {
 	}
 }
 
+// measured is a cell's figures, for programs.
+type measured struct {
+	ID, Workload, Unit, Why string
+	Figures                 figures
+}
+
+// measurements are those of the entrants that the cells show.
+func measurements(cells []cell) (out []measured) {
+	for _, c := range cells {
+		m := measured{c.id, c.workload, c.unit, c.why, figures{}}
+		for _, name := range c.order {
+			if s := c.figures[name]; len(s) > 0 {
+				m.Figures[name] = s
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
 // writeMarkdown writes the lines under head as a table of Markdown.
-func writeMarkdown(w io.Writer, lines [][]string) {
+func writeMarkdown(w io.Writer, head []string, lines [][]string) {
 	row := func(line []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(line, " | ")) }
 	row(head)
 	fmt.Fprintln(w, "|"+strings.Repeat("---|", len(head)))

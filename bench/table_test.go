@@ -43,10 +43,10 @@ func TestWrite(t *testing.T) {
 	var text, markdown strings.Builder
 	writeText(&text, sampleLines())
 	rows := strings.Split(strings.TrimSpace(text.String()), "\n")
-	if len(rows) != 4 || strings.Index(rows[0], "verdict") < 0 || !strings.HasSuffix(rows[1], "met") {
+	if len(rows) != 4 || !strings.Contains(rows[0], "verdict") || !strings.HasSuffix(rows[1], "met") {
 		t.Errorf("text:\n%s", text.String())
 	}
-	writeMarkdown(&markdown, sampleLines())
+	writeMarkdown(&markdown, head, sampleLines())
 	for i, row := range strings.Split(strings.TrimSpace(markdown.String()), "\n") {
 		if i != 1 && strings.Count(row, " | ") != len(head)-1 {
 			t.Errorf("row %d has not %d columns: %s", i, len(head), row)
