@@ -29,10 +29,14 @@ type mapping struct {
 	extent atomic.Int64   // bytes that are there: memory could serve them
 	pages  *pages         // what is known of the bytes from limit and open on
 	end    *atomic.Int64  // the highest end of a store since the last Flush
+	idle   atomic.Bool    // nothing was stored since the last ageing
 }
 
 // stored notes that a store ended at end.
 func (m *mapping) stored(end int64) {
+	if m.idle.Load() {
+		m.idle.Store(false)
+	}
 	for {
 		old := m.end.Load()
 		if end <= old || m.end.CompareAndSwap(old, end) {

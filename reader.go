@@ -95,7 +95,7 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 	case end > size, err == io.EOF && end < size:
 		r.notice()
 	case err == nil:
-		r.missed(n)
+		r.missed()
 		if m := r.m.Load(); m != nil && m.holds(off, int64(n)) {
 			r.saw(m, off, int64(n))
 		}

@@ -440,13 +440,13 @@ func (r *Region) notice() {
 
 // missed counts a call that memory might have served, and maps the file when
 // the descriptor has served enough: a mapping costs about as much as eight
-// small reads, or a large one.
-func (r *Region) missed(n int) {
-	const few, large, pause = 8, 64 << 10, 1 << 16
+// small reads.
+func (r *Region) missed() {
+	const few, pause = 8, 1 << 16
 	if r.stream || r.direct || r.fixed() || !sys.Mappable || r.m.Load() != nil || r.size.Load() == 0 {
 		return
 	}
-	if r.misses.Add(1) < few && (n < large || r.misses.Load() < 0) {
+	if r.misses.Add(1) < few {
 		return
 	}
 	if !r.mu.TryLock() {

@@ -22,8 +22,9 @@ import (
 // asks the system how much is still cached: pages seen resident may be resident
 // no longer. It also asks how much is still dirty: the system makes a page clean
 // when it writes it, and the next store asks the file system again, which may
-// be frozen or throttling. Where it cannot ask, no page stays writable for more
-// than a second. A page lost between two looks costs one fault.
+// be frozen or throttling. So a page stays writable as long as it is dirty and
+// the Region is being written to; where the system does not tell, for a second.
+// A page lost between two looks costs one fault.
 
 // pages is what is known of the pages of one memory. All of it is advisory:
 // a bit that is wrong costs time, not correctness.
@@ -337,6 +338,9 @@ func (r *Region) age(m *mapping, evicted bool) {
 			m.cooled(0, m.pages.n) // what is ours alone is in no cache, and may be swapped out
 		}
 		return
+	}
+	if m.idle.Swap(true) {
+		m.cooled(0, m.pages.n)
 	}
 	if !m.pages.seen.some() && !m.pages.once.some() {
 		return

@@ -46,6 +46,9 @@ func TestWritableWhileDirty(t *testing.T) {
 	if r.age(m, false); m.open.Load() == 0 {
 		t.Error("the page is dirty, and forgotten")
 	}
+	if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
+		t.Fatal(err)
+	}
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
@@ -143,8 +146,37 @@ func newLearned(t *testing.T, opts *Options) (*Region, *mapping) {
 func TestMemoryStaysWritable(t *testing.T) {
 	r, err := Anonymous(16*pageSize, &Options{Share: true})
 	r, m := learned(t, r, err)
-	if r.age(m, false); m.open.Load() == 0 {
-		t.Error("forgotten")
+	for range 3 {
+		if r.age(m, false); m.open.Load() == 0 {
+			t.Error("forgotten")
+		}
+		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestIdleForgets: a Region that nobody writes to takes no page for writable
+// for long, be it dirty or not: the file system may be frozen before the next
+// write.
+func TestIdleForgets(t *testing.T) {
+	r, m := newLearned(t, nil)
+	for range 3 {
+		r.age(m, false)
+		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, err := r.cacheOf(m, 0, m.extent.Load()); err != nil || c.Dirty == 0 {
+		t.Skip("nothing tells what is dirty: ", err)
+	}
+	if m.open.Load() == 0 {
+		t.Error("forgotten while it was written to")
+	}
+	r.age(m, false)
+	r.age(m, false)
+	if m.open.Load() > 0 || m.pages.hot.all(0, 1) {
+		t.Error("known long after the last write")
 	}
 }
 

@@ -37,7 +37,7 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	if !ok {
 		return r.writeSlow(p, off)
 	}
-	if end > m.end.Load() {
+	if end > m.end.Load() || m.idle.Load() {
 		m.stored(end)
 	}
 	runtime.KeepAlive(m)
@@ -60,7 +60,7 @@ func (r *Region) storeAll(m *mapping, p []byte, off int64) bool {
 		m.lose(off, int64(len(p)))
 		return false
 	}
-	if end := off + int64(len(p)); end > m.end.Load() {
+	if end := off + int64(len(p)); end > m.end.Load() || m.idle.Load() {
 		m.stored(end)
 	}
 	if len(p) > populateMost {
@@ -166,7 +166,7 @@ func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
 		if off+int64(n) > r.size.Load() && !r.stream {
 			r.noticed() // a Truncate came between
 		} else if err == nil {
-			r.missed(n)
+			r.missed()
 		}
 	}
 	if err == nil && n < len(p) {
