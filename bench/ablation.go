@@ -232,6 +232,10 @@ func writeMechanisms(l *lab, lines [][]string, out string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Mechanisms\n\n%s\n%s\n", l.describe(), fmt.Sprintf(mechanismsLegend, pairs))
 	writeMarkdown(&b, mechanismsHead, lines)
+	b.WriteString("\nWhat stays where its row does not move, and why:\n\n")
+	for _, k := range kept {
+		fmt.Fprintf(&b, "- *%s*: %s\n", k[0], k[1])
+	}
 	if out == "-" {
 		fmt.Print(b.String())
 		return nil

@@ -117,3 +117,15 @@ var mechanisms = []mechanism{
 		"op := fileOps.Get().(*fileOp)", "op := fileOps.New().(*fileOp)",
 		[]spot{{row: "P21"}}},
 }
+
+// kept says why a mechanism stays where its row does not move, or gets worse.
+var kept = [][2]string{
+	{"small cold reads in two steps: RWF_NOWAIT, Gosched, pread", "one goroutine (P7) gains nothing and loses nothing; 64 of them (P5, P6) gain."},
+	{"reads above 256 KiB by the descriptor", "a first pass (P10) gains; over pages that are mapped (P3) both ways cost the same."},
+	{"so are large writes that come again and again", "small folios gain three times; on large ones, where a write by the descriptor is cheap, both are within the noise of one another."},
+	{"a page's first write goes by the descriptor", "a store to a clean page is a fault in Go code, which may wait (P22), and on large folios makes all of the folio dirty: a Flush then takes four times as long. Only first touches of large folios by themselves are slower for it."},
+	{"a thousand closed mappings share a collection", "what a collection costs depends on the program's heap; here it is small."},
+	{"Flush by msync, not by fdatasync", "it is as fast, and FlushRange needs it for a range."},
+	{"2 MiB of it at a time", "it is as fast, and between two pieces the cursor moves and Close is noticed."},
+	{"a descriptor for net's sendfile", "the descriptor is part of what a Region is, and net takes it where it is. As fast as os.File is all that P18 asks; the loopback copies, and sendfile gains on a card that does not."},
+}

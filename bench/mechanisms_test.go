@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,4 +74,13 @@ func goList(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// TestKept: a reason is that of a mechanism there is.
+func TestKept(t *testing.T) {
+	for _, k := range kept {
+		if !slices.ContainsFunc(mechanisms, func(m mechanism) bool { return m.name == k[0] }) {
+			t.Errorf("there is no mechanism %q", k[0])
+		}
+	}
 }
