@@ -70,7 +70,7 @@ func (r *Region) readSlow(p []byte, off int64) (int, error) {
 	if r.fixed() {
 		return r.readFixed(p, off)
 	}
-	if off < 0 || len(p) == 0 {
+	if off < 0 || len(p) == 0 || r.closed.Load() {
 		return r.f.ReadAt(p, off)
 	}
 	if may := r.allowed(off, int64(len(p)), sys.Read); may < int64(len(p)) {

@@ -183,6 +183,9 @@ func (r *Region) mappedLocked() (*mapping, error) {
 // remap maps the Region's bytes and makes that the current mapping. Slices of
 // an earlier one stay what they were: both show the same pages. mu is held.
 func (r *Region) remap(hint uintptr) (*mapping, error) {
+	if r.canSave {
+		_ = r.control(func(fd uintptr) { r.last = sys.TailOf(fd) })
+	}
 	size := r.size.Load()
 	want := size
 	if r.window > 0 && (sys.PastEnd || r.fixed()) {
@@ -204,7 +207,7 @@ func (r *Region) remap(hint uintptr) (*mapping, error) {
 // Addresses cost nothing where there are 2^47 of them.
 func (r *Region) slack(size int64) int64 {
 	grows := r.canSave && r.rights()&sys.Write != 0 || len(r.past) > 0 || r.m.Load() != nil
-	if !sys.PastEnd || r.window > 0 || r.fixed() || math.MaxInt == math.MaxInt32 || !grows {
+	if !sys.PastEnd || r.last.Stretches || r.window > 0 || r.fixed() || math.MaxInt == math.MaxInt32 || !grows {
 		return 0
 	}
 	return max(size, 1<<20)
@@ -221,9 +224,6 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	}
 	var mem *memory
 	cerr := r.control(func(fd uintptr) {
-		if r.canSave {
-			r.last = sys.TailOf(fd)
-		}
 		mem, err = newMemory(fd, span.Off, int(span.Len), r.rights(), r.flags, hint)
 	})
 	if err == syscall.EPERM && r.rights()&sys.Write != 0 && !r.chosen && !r.fixed() {

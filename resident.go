@@ -24,7 +24,8 @@ import (
 // when it writes it, and the next store asks the file system again, which may
 // be frozen or throttling. So a page stays writable as long as it is dirty and
 // the Region is being written to; where the system does not tell, for a second.
-// A page lost between two looks costs one fault.
+// While pages are being written back none is stored to at all. A page lost
+// between two looks costs one fault.
 
 // pages is what is known of the pages of one memory. All of it is advisory:
 // a bit that is wrong costs time, not correctness.
@@ -37,6 +38,7 @@ type pages struct {
 
 	credit   atomic.Int64 // bytes: see afford
 	volatile bool         // nothing is ever written back, and nothing dirty
+	pressed  atomic.Bool  // the system wrote pages back since the last ageing but one
 }
 
 // askBlock is how many pages the system is asked about at once: 2 MiB of small
@@ -355,7 +357,11 @@ func (r *Region) age(m *mapping, evicted bool) {
 		m.drop(&m.pages.hot, &m.open, 0, m.pages.n)
 		return
 	}
-	if int64(c.Cached) >= (end+pageSize-1)>>pageShift && m.pages.stillDirty(c, 0, m.pages.n) {
+	pressed := !m.pages.volatile && int64(c.Dirty) < m.pages.once.count(0, m.pages.n)
+	if m.pages.pressed.Store(pressed); pressed {
+		m.cooled(0, m.pages.n)
+	}
+	if int64(c.Cached) >= (end+pageSize-1)>>pageShift {
 		return
 	}
 	for lo := int64(0); lo<<pageShift < end; lo += askBlock {
@@ -363,32 +369,19 @@ func (r *Region) age(m *mapping, evicted bool) {
 	}
 }
 
-// ageBlock is age for the block of pages from page lo on, of memory that ends
-// at end.
+// ageBlock forgets the block of pages from page lo on, of memory that ends at
+// end, if one of those seen resident is so no longer.
 func (r *Region) ageBlock(m *mapping, lo, end int64) {
 	hi := min(lo+askBlock, m.pages.n)
 	seen := m.pages.seen.count(lo, hi)
-	if seen == 0 && m.pages.once.count(lo, hi) == 0 {
+	if seen == 0 {
 		return
 	}
 	from, to := lo<<pageShift, min(hi<<pageShift, end)
-	c, err := r.cacheOf(m, from, to)
-	if err != nil {
-		return
-	}
-	if int64(c.Cached) < seen {
+	if c, err := r.cacheOf(m, from, to); err == nil && int64(c.Cached) < seen {
 		m.lose(from-m.lead, to-from)
 		m.pages.asked.remove(lo/askBlock, lo/askBlock+1)
 	}
-	if !m.pages.stillDirty(c, lo, hi) {
-		m.cooled(lo, hi)
-	}
-}
-
-// stillDirty reports whether c, the system's answer about the pages [lo, hi),
-// leaves room for any of those written to be clean again.
-func (p *pages) stillDirty(c sys.Cache, lo, hi int64) bool {
-	return p.volatile || int64(c.Dirty) >= p.once.count(lo, hi)
 }
 
 // some reports whether anything may be in the set.

@@ -86,8 +86,8 @@ func (r *Region) canFlush(off, n int64) (int64, error) {
 	if r.fixed() {
 		return 0, errors.ErrUnsupported
 	}
-	if r.stale.Load() || r.rawEnd.Load() > r.size.Load() {
-		r.noticed() // what was appended is part of the range, or cut and grown again
+	if r.stale.Load() {
+		r.noticed() // what was appended is part of the range
 	}
 	return r.span(off, n)
 }
@@ -95,6 +95,9 @@ func (r *Region) canFlush(off, n int64) (int64, error) {
 // flush is Flush and FlushRange.
 func (r *Region) flush(op string, off, n int64) error {
 	whole := off == 0 && n == ToEnd
+	if whole && r.rawEnd.Load() > r.size.Load() {
+		r.noticed() // the file was seen short, and may have grown again
+	}
 	n, err := r.canFlush(off, n)
 	if err == nil && (n > 0 || whole) {
 		err = r.flushStores(off, n, whole)

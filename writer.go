@@ -123,8 +123,9 @@ const populateMost = 32 << 10
 // first write since the last Flush is not for memory: by the descriptor it
 // costs what it costs an os.File, and a single small write makes no large
 // folio dirty. At the second write the page is made writable inside a system
-// call, and from then on it is stored to. That costs more than one large write
-// saves, so of these only some do it: see afford.
+// call, and from then on it is stored to, unless the system is writing pages
+// back. That costs more than one large write saves, so of these only some do it:
+// see afford.
 func (r *Region) writeMemory(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
 	if m == nil || !m.holds(off, n) || !r.storable() || r.growing.Load() > 0 {
@@ -136,7 +137,7 @@ func (r *Region) writeMemory(p []byte, off int64) bool {
 	case !m.pages.once.all(lo, hi):
 		m.pages.once.add(lo, hi, m.pages.n)
 		return false
-	case n > populateMost && !m.pages.afford(n):
+	case m.pages.pressed.Load(), n > populateMost && !m.pages.afford(n):
 		return false
 	case sys.Populate(m.around(off, n), true) != nil:
 		return false

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ type disk struct {
 	where string   // the device's name
 	up    bool     // it is mounted
 }
+
+// fuse reports whether a server of FUSE is below it.
+func (d *disk) fuse() bool { return d.kind == "glusterfs" || fuseKinds[d.kind] != "" }
 
 // packages are where the programs come from that make file systems.
 var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs"}
@@ -51,10 +55,11 @@ func newDisk(l *lab, kind string, size int64) (*disk, error) {
 	if err := root(); err != nil {
 		return nil, missing{err}
 	}
-	d := &disk{kind: kind, dir: l.path(fmt.Sprintf("%s-%d", kind, len(l.undo)))}
-	if err := os.Mkdir(d.dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(l.dir, l.part.name+"-"+kind+"-")
+	if err != nil {
 		return nil, err
 	}
+	d := &disk{kind: kind, dir: dir}
 	l.defers(d.close)
 	if kind == "tmpfs" {
 		if err := unix.Mount("torture", d.dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
@@ -74,6 +79,39 @@ func newDisk(l *lab, kind string, size int64) (*disk, error) {
 		return nil, missing{err}
 	}
 	return d, nil
+}
+
+// useMemory puts what the lab makes from now on into memory, if there is room
+// for so many bytes.
+func (l *lab) useMemory(size int64) {
+	if memory, err := available(); err != nil || memory < 2*size {
+		return
+	}
+	old, dir := l.dir, l.path("memory")
+	if os.Mkdir(dir, 0o755) != nil {
+		return
+	}
+	if unix.Mount("torture", dir, "tmpfs", 0, "") != nil {
+		os.Remove(dir)
+		return
+	}
+	l.dir = dir
+	l.defers(func() {
+		l.dir = old
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		os.Remove(dir)
+	})
+}
+
+// available returns how much memory there is for whoever needs some.
+func available() (bytes int64, err error) {
+	err = eachLine("/proc/meminfo", func(line string) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemAvailable:" {
+			bytes, _ = strconv.ParseInt(f[1], 10, 64)
+			bytes <<= 10
+		}
+	})
+	return bytes, err
 }
 
 // make makes the image.
@@ -167,7 +205,6 @@ func (d *disk) repair() error {
 	if err != nil {
 		return fmt.Errorf("e2fsck: %w: %s", err, out)
 	}
-	fmt.Printf("e2fsck: %s\n", out)
 	return nil
 }
 
@@ -183,6 +220,27 @@ func (d *disk) unmount() error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return fmt.Errorf("umount %s: %w", d.kind, err)
+}
+
+// spoil unmounts an ext4 and gives its superblock another checksum, as a cut may
+// between two writes.
+func (d *disk) spoil() error {
+	const checksum = 1024 + 1020 // the superblock, and the last of its fields
+	if err := d.unmount(); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(d.where, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, 4)
+	if _, err := f.ReadAt(b, checksum); err != nil {
+		return err
+	}
+	b[0] ^= 1
+	_, err = f.WriteAt(b, checksum)
+	return errors.Join(err, f.Sync())
 }
 
 // powerOff is the ioctl by which a file system shuts down where it stands. Both

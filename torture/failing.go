@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,25 +15,18 @@ import (
 
 // runFailing tries storage that fails in every way.
 func runFailing(ctx context.Context, l *lab) error {
-	var errs []error
-	for _, attack := range []struct {
-		name string
-		run  func(context.Context, *lab) error
-	}{
-		{"FUSE", failingFUSE},
-		{"full ext4", fullOn("ext4")},
-		{"full xfs", fullOn("xfs")},
-		{"full btrfs", fullOn("btrfs")},
-		{"full tmpfs", fullOn("tmpfs")},
-		{"cut disk", cutDisk},
-	} {
-		err := attack.run(ctx, l)
-		if !l.skipMissing(attack.name, err) && err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", attack.name, err))
-		}
-		l.cleanUp()
+	attacks := map[string]func(context.Context, *lab) error{
+		"FUSE":                          failingFUSE("FUSE", kindCached),
+		"FUSE, direct":                  failingFUSE("FUSE, direct", kindDirect),
+		"FUSE, direct but for mappings": failingFUSE("FUSE, direct but for mappings", kindMapped),
+		"full ext4":                     fullOn("ext4"),
+		"full xfs":                      fullOn("xfs"),
+		"full btrfs":                    fullOn("btrfs"),
+		"full tmpfs":                    fullOn("tmpfs"),
+		"cut disk":                      cutDisk,
 	}
-	return errors.Join(errs...)
+	names := []string{"FUSE", "FUSE, direct", "FUSE, direct but for mappings", "full ext4", "full xfs", "full btrfs", "full tmpfs", "cut disk"}
+	return l.twoAtATime(ctx, names, func(ctx context.Context, l *lab, name string) error { return attacks[name](ctx, l) })
 }
 
 // tally counts the cases by what came of them.
@@ -44,23 +36,33 @@ type tally struct {
 	wrong                 []string
 }
 
-// failingFUSE runs the cases of cases.go in child processes: after a crash the
+// failingFUSE returns the attack on files of a kind.
+func failingFUSE(name, kind string) func(context.Context, *lab) error {
+	return func(ctx context.Context, l *lab) error { return failingKind(ctx, l, name, kind) }
+}
+
+// failingKind runs the cases of cases.go in child processes: after a crash the
 // next child goes on behind the case that crashed.
-func failingFUSE(ctx context.Context, l *lab) error {
-	dir := l.path("fuse")
+func failingKind(ctx context.Context, l *lab, name, kind string) error {
+	dir := l.path(kind)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	l.defers(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	wait := pick(l, 3*time.Second, 50*time.Millisecond)
+	probe, err := mountFaulty(dir, wait, kind)
+	if err != nil {
+		return err
+	}
+	probe.end()
 	var t tally
 	for over := false; !over; {
-		p, err := start(ctx, "cases", dir, fmt.Sprint(t.cases), wait.String())
+		p, err := start(ctx, "cases", dir, fmt.Sprint(t.cases), wait.String(), kind)
 		if err != nil {
 			return err
 		}
-		name := ""
-		if name, over = t.listen(bufio.NewScanner(p.out)); over {
+		at := ""
+		if at, over = t.listen(bufio.NewScanner(p.out)); over {
 			if err := p.end(); err != nil {
 				return err
 			}
@@ -70,13 +72,13 @@ func failingFUSE(ctx context.Context, l *lab) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if name == "" {
+		if at == "" {
 			return fmt.Errorf("no cases: %w", err)
 		}
-		t.crashes = append(t.crashes, fmt.Sprintf("%s: %v", name, err))
+		t.crashes = append(t.crashes, fmt.Sprintf("%s: %v", at, err))
 		_ = unix.Unmount(dir, unix.MNT_DETACH)
 	}
-	l.figure("FUSE", "%d cases, %d crashes, %d wrong results; in %d memory still had what the storage did not, in %d a Flush failed and stayed failed",
+	l.figure(name, "%d cases, %d crashes, %d wrong results; in %d memory still had what the storage did not, in %d a Flush failed and stayed failed",
 		t.cases, len(t.crashes), len(t.wrong), t.memory, t.sticky)
 	return t.err()
 }

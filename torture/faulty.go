@@ -41,6 +41,13 @@ const (
 	faultDead   = "dead"         // the server is gone
 )
 
+// What the kernel keeps of the files.
+const (
+	kindCached = "cached" // what was read or written
+	kindDirect = "direct" // nothing (FOPEN_DIRECT_IO), so files cannot be mapped
+	kindMapped = "mapped" // what is mapped, and nothing else (FUSE_DIRECT_IO_ALLOW_MMAP)
+)
+
 // faulty is the mounted file system, as its user sees it.
 type faulty struct {
 	dir string
@@ -48,9 +55,9 @@ type faulty struct {
 	in  *bufio.Scanner
 }
 
-// mountFaulty starts a server.
-func mountFaulty(dir string, wait time.Duration) (*faulty, error) {
-	p, err := start(context.Background(), "faulty", dir, wait.String())
+// mountFaulty starts a server of files of that kind.
+func mountFaulty(dir string, wait time.Duration, kind string) (*faulty, error) {
+	p, err := start(context.Background(), "faulty", dir, wait.String(), kind)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +92,20 @@ func childFaulty(args []string) error {
 	if err != nil {
 		return err
 	}
-	root := &faultyRoot{wait: wait}
+	root := &faultyRoot{wait: wait, kind: args[2]}
 	none := time.Duration(0)
-	server, err := fs.Mount(args[0], root, &fs.Options{
+	options := fs.Options{
 		AttrTimeout: &none, EntryTimeout: &none,
 		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "faulty"},
-	})
+	}
+	if root.kind == kindMapped {
+		options.ExtraCapabilities = fuse.CAP_DIRECT_IO_ALLOW_MMAP
+	}
+	server, err := fs.Mount(args[0], root, &options)
 	if err != nil {
+		return err
+	}
+	if err := granted(server, &options); err != nil {
 		return err
 	}
 	fmt.Println("mounted")
@@ -121,11 +135,12 @@ func childFaulty(args []string) error {
 type faultyRoot struct {
 	fs.Inode
 	wait time.Duration
+	kind string
 }
 
 // add makes a file of faultySize bytes.
 func (r *faultyRoot) add(name string) {
-	f := &faultyFile{wait: r.wait, data: fill(1, faultySize), fault: faultNone}
+	f := &faultyFile{wait: r.wait, kind: r.kind, data: fill(1, faultySize), fault: faultNone}
 	r.AddChild(name, r.NewPersistentInode(context.Background(), f, fs.StableAttr{Mode: fuse.S_IFREG}), true)
 }
 
@@ -138,6 +153,7 @@ func (r *faultyRoot) file(name string) *faultyFile {
 type faultyFile struct {
 	fs.Inode
 	wait time.Duration
+	kind string
 
 	mu    sync.Mutex
 	data  []byte
@@ -189,8 +205,11 @@ func (f *faultyFile) resize(size int) {
 	f.data = f.data[:size:size]
 }
 
-// Open lets the kernel keep what it has read.
+// Open tells the kernel what to keep.
 func (f *faultyFile) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	if f.kind != kindCached {
+		return nil, fuse.FOPEN_DIRECT_IO, 0
+	}
 	return nil, fuse.FOPEN_KEEP_CACHE, 0
 }
 

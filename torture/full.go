@@ -130,7 +130,9 @@ func fullCase(dir string, st state, op operation) (wrong string, err error) {
 	if err := os.Remove(filler); err != nil {
 		return "", err
 	}
-	unix.Sync() // btrfs gives blocks back with its next transaction
+	if err := syncFS(dir); err != nil { // btrfs gives blocks back with its next transaction
+		return "", err
+	}
 	got, want = op.do(r), op.do(f)
 	if !got.is(want) {
 		return fmt.Sprintf("with room again: %v; os.File %v", got, want), nil
@@ -139,6 +141,16 @@ func fullCase(dir string, st state, op operation) (wrong string, err error) {
 		return fmt.Sprintf("with room again: %v", err), nil
 	}
 	return arrived(names[0], op.off, got.n, true), nil
+}
+
+// syncFS writes all of the file system that a directory is on.
+func syncFS(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return unix.Syncfs(int(d.Fd()))
 }
 
 // hole makes a file of nothing.

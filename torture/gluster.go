@@ -80,7 +80,8 @@ func runGluster(ctx context.Context, l *lab) error {
 		return err
 	}
 	d := &disk{kind: "glusterfs", dir: g.dir}
-	if err := playOn(ctx, l, d, pick(l, int64(1_000_000), 100_000), pick(l, 5*time.Hour, 15*time.Second)); err != nil {
+	l.collectLess()
+	if err := playOn(ctx, l, d, pick(l, int64(1_000_000), 100_000)); err != nil {
 		return err
 	}
 	return g.killUnderLoad(ctx)
@@ -280,13 +281,20 @@ func (g *gluster) killUnderLoad(ctx context.Context) error {
 		return err
 	}
 	lines := bufio.NewScanner(child.out)
-	if !lines.Scan() {
-		return child.end()
+	hears := func(word string) (heard bool) {
+		for !heard && lines.Scan() {
+			heard = lines.Text() == word
+		}
+		return heard
 	}
-	time.Sleep(2 * time.Second)
+	if !hears("right") {
+		return errors.Join(errors.New("the load did not begin"), child.end())
+	}
 	_ = g.server.Process.Kill()
 	_ = g.server.Wait()
-	time.Sleep(6 * time.Second)
+	if !hears("failed") {
+		return errors.Join(errors.New("the load did not see the server's death, or did not survive it"), child.end())
+	}
 	child.in.Close()
 	last := ""
 	for lines.Scan() {
@@ -344,16 +352,20 @@ func anew(name string) error {
 }
 
 // childLoad reads and writes files of which every byte is known, and goes on
-// whatever the errors are.
+// whatever the errors are. It says "right" and "failed" when each hand has had
+// enough calls that were, and at the end how many there were.
 func childLoad(args []string) error {
-	const files, size = 4, 1 << 20
+	const files, hands, size = 4, 3, 1 << 20
+	const enoughRight, enoughFailed = 2000, 1000 // for each hand
 	var over atomic.Bool
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		over.Store(true)
 	}()
 	var right, wrong, failed atomic.Int64
-	var all sync.WaitGroup
+	var all, willRight, willFail sync.WaitGroup
+	willRight.Add(files * hands)
+	willFail.Add(files * hands)
 	content := fill(8, size)
 	for i := range files {
 		name := filepath.Join(args[0], fmt.Sprint("load", i))
@@ -364,16 +376,22 @@ func childLoad(args []string) error {
 		if err != nil {
 			return err
 		}
-		for g := range 3 {
+		for g := range hands {
 			all.Go(func() {
 				rng := rand.New(rand.NewPCG(uint64(i), uint64(g)))
-				for !over.Load() {
+				for rights, fails := 0, 0; !over.Load(); {
 					switch ok, err := loadOnce(r, rng, content); {
 					case err != nil:
 						failed.Add(1)
-						time.Sleep(time.Millisecond)
+						if fails++; fails == enoughFailed {
+							willFail.Done()
+						}
+						time.Sleep(time.Millisecond) // no more than that
 					case ok:
 						right.Add(1)
+						if rights++; rights == enoughRight {
+							willRight.Done()
+						}
 					default:
 						wrong.Add(1)
 					}
@@ -381,7 +399,10 @@ func childLoad(args []string) error {
 			})
 		}
 	}
-	say("running")
+	willRight.Wait()
+	say("right")
+	willFail.Wait()
+	say("failed")
 	all.Wait()
 	say("ended %d %d %d", right.Load(), wrong.Load(), failed.Load())
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
@@ -194,6 +195,149 @@ func TestHazardSyncWrites(t *testing.T) {
 		if st.Dirty != 0 {
 			t.Fatalf("after write %d, %d pages are dirty", i, st.Dirty)
 		}
+	}
+}
+
+// hugeFiles makes a file system of huge pages, which nobody else sees and which
+// ends with the test, and returns where it is and how large its pages are. The
+// pages are reserved by a process that gives them back whatever becomes of us.
+func hugeFiles(t *testing.T, pages int) (dir string, size int64) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `f=/proc/sys/vm/nr_hugepages; old=$(cat $f) && echo $((old + $1)) >$f && echo $(($(cat $f) - old)); read _; echo $old >$f`, "sh", fmt.Sprint(pages))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait()
+	})
+	reserved := 0
+	if _, err := fmt.Fscan(out, &reserved); err != nil || reserved < pages {
+		t.Skip("no huge pages can be reserved: ", reserved, err)
+	}
+	conf, err := unix.Fsopen("hugetlbfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		t.Skip("hugetlbfs: ", err)
+	}
+	defer unix.Close(conf)
+	if err := unix.FsconfigCreate(conf); err != nil {
+		t.Skip("hugetlbfs: ", err)
+	}
+	mount, err := unix.Fsmount(conf, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		t.Skip("hugetlbfs: ", err)
+	}
+	t.Cleanup(func() { unix.Close(mount) })
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(mount, &st); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("/proc/self/fd/", mount), st.Bsize
+}
+
+// hugeFile makes a file of huge pages.
+func hugeFile(t *testing.T, name string, size int64) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(name) })
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHazardHugePages: files of hugetlbfs, whose pages are huge, and which
+// cannot be written by write(2), are as they are by an os.File; and their memory
+// works, for as long as they are open.
+func TestHazardHugePages(t *testing.T) {
+	const pages = 4
+	dir, huge := hugeFiles(t, 2*pages)
+	var sides [2]target
+	for i := range sides {
+		name := fmt.Sprint(dir, "/file", i)
+		hugeFile(t, name, 2*huge)
+		var err error
+		if sides[i], err = openTarget(name, i == 0); err != nil {
+			t.Fatal(err)
+		}
+		defer sides[i].Close()
+	}
+	r := sides[0].(*mmap.Region)
+	truncate := func(size int64) func(target) outcome {
+		return func(t target) outcome { return outcome{err: t.Truncate(size)} }
+	}
+	size := func(t target) outcome {
+		info, err := t.Stat()
+		if err != nil {
+			return outcome{err: err}
+		}
+		return outcome{n: info.Size()}
+	}
+	for i, do := range []func(target) outcome{
+		readAt(500, 100), readAt(huge-50, 100), readAt(0, 300_000), view(500, 100), writeAt(500, 100), readAt(500, 100),
+		readAt(2*huge-50, 100), readAt(2*huge, 1), writeAt(2*huge, 100), size,
+		truncate(huge + 1), size, truncate(pages * huge), size, readAt(3*huge, 100), view(3*huge, 100),
+		truncate(huge), size, readAt(huge-50, 100), readAt(huge, 100), truncate(2 * huge), readAt(huge, 100), size,
+	} {
+		// The kernel makes a file of huge pages as long as a mapping of it that may
+		// be written: there must be none that is longer.
+		got, want := do(sides[0]), do(sides[1])
+		if !got.is(want) {
+			t.Errorf("call %d: %v; os.File %v", i, got, want)
+		}
+	}
+	if o := storeView(r); o.err != nil {
+		t.Errorf("a store: %v", o)
+	}
+	got := make([]byte, 100)
+	if f, err := os.Open(r.Name()); err != nil {
+		t.Error(err)
+	} else if _, err := f.ReadAt(got, at); err != nil || !bytes.Equal(got, fill(7, 100)) {
+		t.Errorf("a store is not in the file: %v", err)
+	} else {
+		f.Close()
+	}
+	b := r.Bytes()
+	if err := r.Close(); err != nil || len(b) != int(2*huge) || touch(&b[0]) {
+		t.Errorf("Close: %v; %d bytes, and the memory can be read: %v", err, len(b), touch(&b[0]))
+	}
+}
+
+// TestHazardHugeWindows: the kernel unmaps and protects only whole huge pages.
+// Protect and Close of a part of one do what they should, or say that they did
+// not.
+func TestHazardHugeWindows(t *testing.T) {
+	dir, huge := hugeFiles(t, 8)
+	name := dir + "/file"
+	hugeFile(t, name, 2*huge)
+	for _, opts := range []mmap.Options{
+		{Length: 100_000}, {Offset: huge, Length: 5000}, {Offset: 4096, Length: 5000}, {Length: huge}, {Length: 100_000, Private: true},
+	} {
+		t.Run(fmt.Sprintf("%d at %d", opts.Length, opts.Offset), func(t *testing.T) {
+			none := func(r *mmap.Region) error { return r.Protect(0, mmap.ToEnd, mmap.ProtNone) }
+			for what, do := range map[string]func(*mmap.Region) error{"Protect": none, "Close": (*mmap.Region).Close} {
+				r, err := mmap.OpenFile(name, os.O_RDWR, 0, &opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				if _, err := r.ReadAt(make([]byte, 100), 100); err != nil {
+					t.Errorf("ReadAt: %v", err)
+				}
+				b := r.Bytes()
+				if err := do(r); err == nil && len(b) > 0 && touch(&b[0]) {
+					t.Errorf("%s says nil, and the memory can be read", what)
+				}
+				if _, err := r.ReadAt(make([]byte, 1), 0); what == "Close" && !errors.Is(err, os.ErrClosed) {
+					t.Errorf("ReadAt: %v", err)
+				}
+			}
+		})
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -125,16 +127,20 @@ type logFile struct {
 	flushed int // how many of the log are safe
 	records bool
 	dead    bool
+
+	slow atomic.Int64 // bytes written in a second; 0: as fast as it goes
 }
 
 // order does what it is told: to begin a record, to lose its power, or to come
-// back with what may be left.
+// back with what may be left; or to be slow.
 func (f *logFile) order(what string, seed uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch what {
 	case "record":
 		f.base, f.log, f.flushed, f.records = copyOf(f.now), nil, 0, true
+	case "slow":
+		f.slow.Store(int64(seed))
 	case "off":
 		f.dead, f.records = true, false
 	case "replay":
@@ -209,6 +215,9 @@ func (f *logFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int6
 
 // Write writes, and remembers.
 func (f *logFile) Write(_ context.Context, _ fs.FileHandle, p []byte, off int64) (uint32, syscall.Errno) {
+	if speed := f.slow.Load(); speed > 0 {
+		time.Sleep(time.Duration(len(p)) * time.Second / time.Duration(speed))
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dead {

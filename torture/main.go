@@ -31,18 +31,19 @@ import (
 	"time"
 )
 
-// parts are all there is, in the order in which they run.
+// parts are all there is, in the order in which they run. In the short form each
+// takes a third of its limit, or less, on two processors that do nothing else.
 var parts = []part{
-	{"model", "random calls against os.File, on real file systems", nil, runModel},
-	{"powercut", "what Flush covered is there after the power went", []need{root, loop}, runPowerCuts},
-	{"reorder", "the same, of a disk that loses what it was not told to flush", []need{root, loop, fuseDevice}, runReorder},
-	{"failing", "storage that fails, file systems that are full", []need{root, fuseDevice, loop}, runFailing},
-	{"gluster", "a distributed file system whose server dies", []need{root, fuseDevice}, runGluster},
-	{"stall", "pages that take their time, and the scheduler", []need{root, fuseDevice, loop}, runStall},
-	{"long", "what an hour of everything leaves behind", nil, runLong},
-	{"hazards", "the table of hazards, and the tests that it names here", []need{goTool}, runHazards},
-	{"stress", "the library's tests under a hostile runtime", []need{goTool}, runStress},
-	{"mutants", "the library with one bound wrong, under its own tests", []need{goTool}, runMutants},
+	{"model", "random calls against os.File, on real file systems", 7 * time.Minute, nil, runModel},
+	{"powercut", "what Flush covered is there after the power went", 2 * time.Minute, []need{root, loop}, runPowerCuts},
+	{"reorder", "the same, of a disk that loses what it was not told to flush", time.Minute, []need{root, loop, fuseDevice}, runReorder},
+	{"failing", "storage that fails, file systems that are full", 2 * time.Minute, []need{root, fuseDevice, loop}, runFailing},
+	{"gluster", "a distributed file system whose server dies", 2 * time.Minute, []need{root, fuseDevice}, runGluster},
+	{"stall", "pages that take their time, and the scheduler", 5 * time.Minute, []need{root, fuseDevice, loop}, runStall},
+	{"long", "what an hour of everything leaves behind", 3 * time.Minute, nil, runLong},
+	{"hazards", "the table of hazards, and the tests that it names here", 2 * time.Minute, []need{goTool}, runHazards},
+	{"stress", "the library's tests under a hostile runtime", 6 * time.Minute, []need{goTool}, runStress},
+	{"mutants", "the library with one bound wrong, under its own tests", 4 * time.Minute, []need{goTool}, runMutants},
 }
 
 func main() {
@@ -120,7 +121,7 @@ func runParts(ctx context.Context, o options) int {
 	var done []*lab
 	failed := 0
 	for _, p := range chosen {
-		l := &lab{part: p, full: o.full, dir: o.dir, seed: o.seed}
+		l := &lab{part: p, full: o.full, dir: o.dir, seed: o.seed, say: os.Stdout}
 		l.run(ctx)
 		if l.err != nil {
 			failed++

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 type part struct {
 	name  string
 	about string
+	limit time.Duration // of the short form: a part that takes longer fails
 	needs []need
 	run   func(ctx context.Context, l *lab) error
 }
@@ -66,9 +69,11 @@ type lab struct {
 	dir  string
 	seed uint64
 
+	say      io.Writer // standard output; of a fork, what it will say
 	undo     []func()
 	figures  []figure
 	controls []figure
+	misses   []figure
 	skips    []figure
 	err      error
 	took     time.Duration
@@ -77,7 +82,7 @@ type lab struct {
 
 // run runs the part, unless something that it needs is missing.
 func (l *lab) run(ctx context.Context) {
-	fmt.Printf("\n=== %s: %s\n", l.part.name, l.part.about)
+	fmt.Fprintf(l.say, "\n=== %s: %s\n", l.part.name, l.part.about)
 	for _, n := range l.part.needs {
 		if err := n(); err != nil {
 			l.skip("", err)
@@ -97,11 +102,19 @@ func (l *lab) run(ctx context.Context) {
 		if l.err != nil {
 			verdict = "failed: " + l.err.Error()
 		}
-		fmt.Printf("--- %s: %s (%v)\n", l.part.name, verdict, l.took.Round(time.Second))
+		fmt.Fprintf(l.say, "--- %s: %s (%v)\n", l.part.name, verdict, l.took.Round(time.Second))
 	}()
+	if !l.full {
+		var cancel context.CancelFunc
+		late := fmt.Errorf("%s is out of time: it has %v", l.part.name, l.part.limit)
+		ctx, cancel = context.WithTimeoutCause(ctx, l.part.limit, late)
+		defer cancel()
+	}
 	l.err = l.part.run(ctx, l)
-	if l.err == nil {
-		l.err = ctx.Err()
+	if cause := context.Cause(ctx); cause != nil && l.err != nil {
+		l.err = fmt.Errorf("%w\n%v", cause, l.err) // whatever that says is missing
+	} else if cause != nil {
+		l.err = cause
 	}
 }
 
@@ -116,18 +129,70 @@ func (l *lab) cleanUp() {
 	l.undo = nil
 }
 
+// twoAtATime runs one attack for each name, two beside each other, each in a lab
+// of its own. What they report comes in the order of the names.
+func (l *lab) twoAtATime(ctx context.Context, names []string, run func(ctx context.Context, l *lab, name string) error) error {
+	slots := make(chan struct{}, 2)
+	done := make([]chan error, len(names))
+	forks := make([]*lab, len(names))
+	for i := range names {
+		done[i] = make(chan error, 1)
+		forks[i] = &lab{part: l.part, full: l.full, dir: l.dir, seed: l.seed, say: &bytes.Buffer{}}
+	}
+	go func() {
+		for i, name := range names {
+			slots <- struct{}{}
+			go func() {
+				err := ctx.Err()
+				if err == nil {
+					err = run(ctx, forks[i], name)
+				}
+				forks[i].cleanUp()
+				<-slots
+				done[i] <- err
+			}()
+		}
+	}()
+	var errs []error
+	for i, name := range names {
+		err := <-done[i]
+		l.join(forks[i])
+		if !l.skipMissing(name, err) && err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// join takes over what a fork has reported.
+func (l *lab) join(fork *lab) {
+	fmt.Fprint(l.say, fork.say)
+	l.figures = append(l.figures, fork.figures...)
+	l.controls = append(l.controls, fork.controls...)
+	l.misses = append(l.misses, fork.misses...)
+	l.skips = append(l.skips, fork.skips...)
+}
+
 // figure reports a result.
 func (l *lab) figure(name, format string, args ...any) {
 	f := figure{name, fmt.Sprintf(format, args...)}
 	l.figures = append(l.figures, f)
-	fmt.Printf("%s: %s\n", f.name, f.value)
+	fmt.Fprintf(l.say, "%s: %s\n", f.name, f.value)
 }
 
 // control reports what failed as it must.
 func (l *lab) control(name, format string, args ...any) {
 	f := figure{name, fmt.Sprintf(format, args...)}
 	l.controls = append(l.controls, f)
-	fmt.Printf("control %s: %s\n", f.name, f.value)
+	fmt.Fprintf(l.say, "control %s: %s\n", f.name, f.value)
+}
+
+// miss reports what is known not to be as it was promised. It fails nothing, and
+// stands in the summary.
+func (l *lab) miss(name, format string, args ...any) {
+	f := figure{name, fmt.Sprintf(format, args...)}
+	l.misses = append(l.misses, f)
+	fmt.Fprintf(l.say, "missed: %s: %s\n", f.name, f.value)
 }
 
 // skip reports that something was not checked: all of the part, or what is
@@ -138,7 +203,7 @@ func (l *lab) skip(what string, why error) {
 		name += ", " + what
 	}
 	l.skips = append(l.skips, figure{name, why.Error()})
-	fmt.Printf("skipped: %s: %v\n", name, why)
+	fmt.Fprintf(l.say, "skipped: %s: %v\n", name, why)
 }
 
 // path returns a new name in the working directory.

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,11 +61,10 @@ func peersOn(ctx context.Context, l *lab, d *disk) (err error) {
 		return err
 	}
 	want := pick(l, 1_000_000, 20_000)
-	until := time.Now().Add(pick(l, time.Hour, 8*time.Second))
 	rng := rand.New(rand.NewPCG(l.seed, 1))
 	var have []byte
 	steps, checks := 0, 0
-	for ; steps < want && time.Now().Before(until) && ctx.Err() == nil; steps++ {
+	for ; steps < want && ctx.Err() == nil; steps++ {
 		s := randomStep(rng, int64(len(have)))
 		who := rng.IntN(len(peers))
 		if err := peers[who].do(s); err != nil {

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,17 +37,12 @@ const (
 	modeAsync = "async" // FlushAsync only
 )
 
+// spoiltCuts is how many cuts are followed by a repair.
+const spoiltCuts = 5
+
 // runPowerCuts cuts on ext4 and xfs.
 func runPowerCuts(ctx context.Context, l *lab) error {
-	var errs []error
-	for _, kind := range []string{"ext4", "xfs"} {
-		err := powerCutsOn(ctx, l, kind)
-		if !l.skipMissing(kind, err) && err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", kind, err))
-		}
-		l.cleanUp()
-	}
-	return errors.Join(errs...)
+	return l.twoAtATime(ctx, []string{"ext4", "xfs"}, powerCutsOn)
 }
 
 // powerCutsOn makes the cuts on one file system, and those of the controls.
@@ -60,7 +56,7 @@ func powerCutsOn(ctx context.Context, l *lab, kind string) error {
 		if mode != modeFlush {
 			cuts = pick(l, 500, 15)
 		}
-		sum, err := cutMany(ctx, d, mode, cuts, l.seed)
+		sum, err := cutMany(ctx, d, mode, cuts, l.seed, d.unmount)
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", mode, err)
@@ -78,6 +74,20 @@ func powerCutsOn(ctx context.Context, l *lab, kind string) error {
 		if mode != modeFlush && sum.lost == 0 && ctx.Err() == nil {
 			return fmt.Errorf("control %s lost nothing: the run shows nothing", mode)
 		}
+	}
+	if kind != "ext4" {
+		return nil
+	}
+	sum, err := cutMany(ctx, d, modeFlush, spoiltCuts, l.seed, d.spoil)
+	if err != nil {
+		return fmt.Errorf("spoilt: %w", err)
+	}
+	l.figure("ext4, its superblock spoilt by the cut", "%v", sum)
+	switch {
+	case sum.repaired != sum.cuts:
+		return errors.New("a spoilt superblock was mounted")
+	case sum.lost > 0:
+		return fmt.Errorf("lost bytes that Flush had covered, or by the repair: %s", sum.first)
 	}
 	return nil
 }
@@ -98,8 +108,9 @@ func (t toll) String() string {
 	return s
 }
 
-// cutMany makes the files and cuts again and again.
-func cutMany(ctx context.Context, d *disk, mode string, cuts int, seed uint64) (sum toll, err error) {
+// cutMany makes the files and cuts again and again. After each cut the file
+// system is unmounted in the given way.
+func cutMany(ctx context.Context, d *disk, mode string, cuts int, seed uint64, unmount func() error) (sum toll, err error) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	for range cuts {
 		if ctx.Err() != nil {
@@ -109,7 +120,7 @@ func cutMany(ctx context.Context, d *disk, mode string, cuts int, seed uint64) (
 		if err != nil {
 			return sum, err
 		}
-		repaired, err := cutOnce(ctx, d, mode, rng, files)
+		repaired, err := cutOnce(ctx, d, mode, rng, files, unmount)
 		if err != nil {
 			return sum, err
 		}
@@ -128,11 +139,11 @@ func cutMany(ctx context.Context, d *disk, mode string, cuts int, seed uint64) (
 
 // cutOnce lets the child write, cuts, and mounts again, if need be after a
 // repair, as a system does when the power is back.
-func cutOnce(ctx context.Context, d *disk, mode string, rng *rand.Rand, files []*story) (repaired bool, err error) {
+func cutOnce(ctx context.Context, d *disk, mode string, rng *rand.Rand, files []*story, unmount func() error) (repaired bool, err error) {
 	if err := writeUntil(ctx, d.dir, mode, rng, files, d.cutPower); err != nil {
 		return false, err
 	}
-	if err := d.unmount(); err != nil {
+	if err := unmount(); err != nil {
 		return false, err
 	}
 	err = d.mount()
@@ -150,9 +161,14 @@ func writeUntil(ctx context.Context, dir, mode string, rng *rand.Rand, files []*
 	}
 	var cut atomic.Uint64
 	cut.Store(math.MaxUint64)
-	told := make(chan error, 1)
-	go func() { told <- listen(child.out, files, &cut) }()
-	time.Sleep(time.Duration(5+rng.IntN(60)) * time.Millisecond)
+	told, writes := make(chan error, 1), make(chan struct{})
+	go func() { told <- listen(child.out, files, &cut, writes) }()
+	select {
+	case <-writes:
+	case err := <-told:
+		return errors.Join(errors.New("the writer wrote nothing"), err, child.end())
+	}
+	time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond) // the moment of chance
 	cut.Store(now())
 	if err := off(); err != nil {
 		child.kill()
@@ -203,12 +219,7 @@ func freshFiles(dir string, rng *rand.Rand) (files []*story, err error) {
 		}
 		files = append(files, f)
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return files, unix.Syncfs(int(d.Fd()))
+	return files, syncFS(dir)
 }
 
 // fill returns n bytes that only this seed has.
@@ -236,8 +247,10 @@ func now() uint64 {
 
 // listen takes down what the child says, until it says no more. A Flush that
 // returned after the cut had begun does not count: nobody would be there to
-// hear it, and a journal that is aborted under an fsync may report success.
-func listen(r io.Reader, files []*story, cut *atomic.Uint64) error {
+// hear it, and a journal that is aborted under an fsync may report success. It
+// closes writes when the child has begun to write.
+func listen(r io.Reader, files []*story, cut *atomic.Uint64, writes chan struct{}) error {
+	begin := sync.OnceFunc(func() { close(writes) })
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		var what string
@@ -249,6 +262,7 @@ func listen(r io.Reader, files []*story, cut *atomic.Uint64) error {
 		}
 		switch f := files[file]; what {
 		case "w":
+			begin()
 			f.wrote(off, fill(seed, int(n)))
 		case "f":
 			if seed < cut.Load() {

@@ -19,35 +19,21 @@ const replays = 3
 
 // runReorder cuts the power of the disk under each file system.
 func runReorder(ctx context.Context, l *lab) error {
-	var errs []error
-	for _, kind := range []string{"ext4", "xfs", "btrfs"} {
+	return l.twoAtATime(ctx, []string{"ext4", "xfs", "btrfs"}, func(ctx context.Context, l *lab, kind string) error {
 		for _, mode := range []string{modeFlush, modeNone} {
-			err := reorderOn(ctx, l, kind, mode)
-			if !l.skipMissing(kind, err) && err != nil {
-				errs = append(errs, fmt.Errorf("%s, %s: %w", kind, mode, err))
-			}
-			l.cleanUp()
-			if ctx.Err() != nil {
-				return ctx.Err()
+			if err := reorderOn(ctx, l, kind, mode); err != nil {
+				return fmt.Errorf("%s: %w", mode, err)
 			}
 		}
-	}
-	return errors.Join(errs...)
+		return nil
+	})
 }
 
 // reorderOn makes the cuts on one file system.
 func reorderOn(ctx context.Context, l *lab, kind, mode string) error {
 	size := max(least[kind], 64<<20)
-	under, err := newLogDisk(ctx, l, kind+"-"+mode, size)
+	d, under, err := diskOnLog(ctx, l, kind, mode, size)
 	if err != nil {
-		return err
-	}
-	d := &disk{kind: kind, dir: l.path(kind + "-" + mode), image: under.image()}
-	if err := os.Mkdir(d.dir, 0o755); err != nil {
-		return err
-	}
-	l.defers(d.close)
-	if err := d.format(); err != nil {
 		return err
 	}
 	cuts := pick(l, 3000, 20)
@@ -73,6 +59,20 @@ func reorderOn(ctx context.Context, l *lab, kind, mode string) error {
 		return errors.New("no Flush covered anything: the run shows nothing")
 	}
 	return nil
+}
+
+// diskOnLog makes a file system on a logDisk.
+func diskOnLog(ctx context.Context, l *lab, kind, name string, size int64) (*disk, *logDisk, error) {
+	under, err := newLogDisk(ctx, l, kind+"-"+name, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &disk{kind: kind, dir: l.path(kind + "-" + name), image: under.image()}
+	if err := os.Mkdir(d.dir, 0o755); err != nil {
+		return nil, nil, err
+	}
+	l.defers(d.close)
+	return d, under, d.format()
 }
 
 // reorderMany cuts again and again, and looks at several disks after each cut.

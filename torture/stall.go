@@ -41,7 +41,7 @@ func runStall(ctx context.Context, l *lab) error {
 	for _, attack := range []struct {
 		name string
 		run  func(context.Context, *lab) error
-	}{{"slow page", slowPage}, {"frozen file system", frozenStore}, {"long copy", longCopy}} {
+	}{{"slow page", slowPage}, {"frozen file system", frozenStore}, {"throttled stores", throttledStores}, {"long copy", longCopy}} {
 		err := attack.run(ctx, l)
 		if !l.skipMissing(attack.name, err) && err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", attack.name, err))
@@ -68,7 +68,11 @@ func (b beside) String() string {
 }
 
 // during runs a call, a ticker, and a collection as soon as the call waits.
-func during(call func() error) (b beside, err error) {
+func during(call func() error) (beside, error) { return throughout(call, time.Hour) }
+
+// throughout is during with more collections, as long as the call takes. The
+// longest counts.
+func throughout(call func() error, every time.Duration) (b beside, err error) {
 	runtime.GC()
 	stop := make(chan struct{})
 	var ticker sync.WaitGroup
@@ -84,18 +88,26 @@ func during(call func() error) (b beside, err error) {
 			b.late = max(b.late, time.Since(begin)-time.Millisecond)
 		}
 	})
-	done := make(chan struct{})
-	begin := time.Now()
+	begun, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
+		begin := time.Now()
+		close(begun)
 		err = call()
 		b.took = time.Since(begin)
 	}()
-	time.Sleep(5 * time.Millisecond)
-	begun := time.Now()
-	runtime.GC()
-	b.gc = time.Since(begun)
-	<-done
+	<-begun
+	time.Sleep(5 * time.Millisecond) // it cannot say when it waits
+	for ended := false; !ended; {
+		begin := time.Now()
+		runtime.GC()
+		b.gc = max(b.gc, time.Since(begin))
+		select {
+		case <-done:
+			ended = true
+		case <-time.After(every):
+		}
+	}
 	close(stop)
 	ticker.Wait()
 	return b, err
@@ -107,30 +119,64 @@ func median(all []beside) beside {
 	return all[len(all)/2]
 }
 
+// stallTries is how often at most a call is measured.
+const stallTries = 5
+
 // judgeStall measures, reports the figure, and says whether it is what was
 // promised. A machine that does something else meanwhile can only make it worse:
-// what misses is measured twice more, and the best counts.
-func (l *lab) judgeStall(name string, most time.Duration, file beside, measure func() (beside, error)) error {
+// what misses is measured again, each time beside an os.File. The best counts,
+// against the worst of the os.File's.
+func (l *lab) judgeStall(ctx context.Context, name string, most time.Duration, file *rival, measure func() (beside, error)) error {
 	var best beside
 	var missed error
-	for try := range 3 {
+	for try := range stallTries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if try > 0 || !file.measured {
+			if err := file.again(); err != nil {
+				return err
+			}
+		}
 		got, err := measure()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if try == 0 || got.gc+got.late < best.gc+best.late {
+		if try == 0 || got.sum() < best.sum() {
 			best = got
 		}
-		if missed = best.miss(most, file); missed == nil {
+		if missed = best.miss(most, file.worst); missed == nil {
 			break
 		}
 	}
-	l.figure(name, "%v (promised: %v; os.File: %v)", best, most, file)
+	l.figure(name, "%v (promised: %v; os.File: %v)", best, most, file.worst)
 	if missed != nil {
 		return fmt.Errorf("%s: %w", name, missed)
 	}
 	return nil
 }
+
+// rival is an os.File that does the same.
+type rival struct {
+	measure  func() (beside, error)
+	measured bool
+	worst    beside
+}
+
+// again measures it.
+func (r *rival) again() error {
+	b, err := r.measure()
+	if err != nil {
+		return fmt.Errorf("os.File: %w", err)
+	}
+	if !r.measured || b.sum() > r.worst.sum() {
+		r.worst, r.measured = b, true
+	}
+	return nil
+}
+
+// sum is one number for how bad it was.
+func (b beside) sum() time.Duration { return b.gc + b.late }
 
 // miss says what is not as it was promised.
 func (b beside) miss(most time.Duration, file beside) error {
@@ -151,17 +197,14 @@ func slowPage(ctx context.Context, l *lab) error {
 	}
 	l.defers(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	wait := 3 * time.Second
-	srv, err := mountFaulty(dir, wait)
+	srv, err := mountFaulty(dir, wait, kindCached)
 	if err != nil {
 		return err
 	}
 	defer srv.end()
 	sinkName = l.path("sink")
 	s := &slowTest{l: l, srv: srv, wait: wait}
-	file, err := s.call(unread, false, operations[0])
-	if err != nil {
-		return err
-	}
+	file := &rival{measure: func() (beside, error) { return s.call(unread, false, operations[0]) }}
 	var errs []error
 	for _, c := range []struct {
 		name string
@@ -179,7 +222,7 @@ func slowPage(ctx context.Context, l *lab) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		errs = append(errs, l.judgeStall("P20, a page of 3 s, "+c.name, mostRead, file, func() (beside, error) {
+		errs = append(errs, l.judgeStall(ctx, "P20, a page of 3 s, "+c.name, mostRead, file, func() (beside, error) {
 			return s.call(c.st, true, c.op)
 		}))
 	}
@@ -273,11 +316,8 @@ func frozenStore(ctx context.Context, l *lab) error {
 	if err := os.WriteFile(name, fill(1, faultySize), 0o600); err != nil {
 		return err
 	}
-	file, err := frozenCall(d, name, false, wait)
-	if err != nil {
-		return err
-	}
-	return l.judgeStall("P22, a store into a file system frozen for 3 s, WriteAt", mostStore, file, func() (beside, error) {
+	file := &rival{measure: func() (beside, error) { return frozenCall(d, name, false, wait) }}
+	return l.judgeStall(ctx, "P22, a store into a file system frozen for 3 s, WriteAt", mostStore, file, func() (beside, error) {
 		return frozenCall(d, name, true, wait)
 	})
 }
@@ -338,9 +378,8 @@ func childFreeze(args []string) error {
 // longCopy is P23: one ReadAt of 1 GiB.
 func longCopy(ctx context.Context, l *lab) error {
 	size := int64(1 << 30)
-	var free unix.Sysinfo_t
-	if unix.Sysinfo(&free) == nil && int64(free.Freeram)*int64(free.Unit) < 3*size {
-		return missing{errors.New("not 3 GiB of free memory")}
+	if memory, err := available(); err != nil || memory < 3*size {
+		return missing{errors.Join(errors.New("not 3 GiB of free memory"), err)}
 	}
 	d, err := newDisk(l, "tmpfs", size+1<<20)
 	if err != nil {
@@ -362,11 +401,8 @@ func longCopy(ctx context.Context, l *lab) error {
 	defer r.Close()
 	p := fill(1, 1<<20)
 	p = bytes.Repeat(p, int(size>>20)) // its pages are there
-	file, err := longest(ctx, f, p)
-	if err != nil {
-		return err
-	}
-	return l.judgeStall("P23, one ReadAt of 1 GiB", mostLong, file, func() (beside, error) { return longest(ctx, r, p) })
+	file := &rival{measure: func() (beside, error) { return longest(ctx, f, p) }}
+	return l.judgeStall(ctx, "P23, one ReadAt of 1 GiB", mostLong, file, func() (beside, error) { return longest(ctx, r, p) })
 }
 
 // longest is the median of three such reads.

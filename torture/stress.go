@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -97,9 +98,16 @@ func runHazards(ctx context.Context, l *lab) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%s", err, failures(out))
 	}
+	for _, m := range skippedTest.FindAllSubmatch(out, -1) {
+		l.skip(string(m[2]), errors.New(string(m[1])))
+	}
 	l.figure("the table of hazards", "%d tests passed, %d skipped", bytes.Count(out, []byte("\n--- PASS")), bytes.Count(out, []byte("\n--- SKIP")))
 	return nil
 }
+
+// skippedTest finds what go test -v says of a test that was skipped: the reason,
+// and then the name.
+var skippedTest = regexp.MustCompile(`(?m)^ +\S+_test\.go:\d+: (.*)\n--- SKIP: (\w+)`)
 
 // library returns the directory of the library's source.
 func library() (string, error) {

@@ -78,9 +78,10 @@ type Cache struct {
 // Tail is what a file system does with what follows the end of a file in its
 // last page.
 type Tail struct {
-	Keeps    bool // what was stored there shows when the file grows
-	Volatile bool // the pages are all there is: they are never dirty, and never written back
-	Sweeps   bool // writing the page clears it, and with it what a write past the end, under way, has put there already
+	Keeps     bool // what was stored there shows when the file grows
+	Volatile  bool // the pages are all there is: they are never dirty, and never written back
+	Stretches bool // a mapping that is longer than the file makes the file longer
+	Sweeps    bool // writing the page clears it, and with it what a write past the end, under way, has put there already
 }
 
 // Seals are what can no longer be done to a file of memory.

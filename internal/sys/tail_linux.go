@@ -16,8 +16,10 @@ func TailOf(fd uintptr) Tail {
 		return Tail{}
 	}
 	switch uint32(st.Type) {
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.HUGETLBFS_MAGIC:
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		return Tail{Keeps: true, Volatile: true}
+	case unix.HUGETLBFS_MAGIC:
+		return Tail{Keeps: true, Volatile: true, Stretches: true}
 	case unix.FUSE_SUPER_MAGIC:
 		return Tail{Keeps: true, Sweeps: true}
 	}
