@@ -297,14 +297,14 @@ func (m *mapping) cooled(lo, hi int64) {
 }
 
 // afford reports whether a large write that could go by the descriptor should
-// make its n bytes writable instead. Once that costs up to twice the write;
-// every later one is then several times as fast, if there is one before the
-// next Flush. So it is paid from what was earned: a little of every such write
-// (one in 32 may do it), and a part of what those from memory saved. Who writes
-// everything again and again has all of it in memory after some ten times,
-// and is never slower on the way by more than a few percent.
+// make its n bytes writable instead. Once that costs four times the write; every
+// later one is then several times as fast, if there is one before the next
+// Flush. So it is paid from what was earned: a little of every such write (one in
+// 128 may do it), and a part of what those from memory saved. Who writes
+// everything again and again has all of it in memory after some twenty times, and
+// is never slower on the way by more than a few percent.
 func (p *pages) afford(n int64) bool {
-	if p.credit.Add(n/32) < n {
+	if p.credit.Add(n/128) < n {
 		return false
 	}
 	p.credit.Add(-n)

@@ -64,7 +64,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 	if assume != asSeen {
 		t.Skip("nothing is learned")
 	}
-	const size, rare = 8 * populateMost, 32 // one such write in 32 makes pages writable
+	const size, rare = 8 * populateMost, 128 // one such write in 128 makes pages writable
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func (r *Region) storeAll(m *mapping, p []byte, off int64) bool {
 		m.stored(end)
 	}
 	if len(p) > populateMost {
-		m.pages.credit.Add(int64(len(p)) / 4)
+		m.pages.credit.Add(int64(len(p)) / 6)
 	}
 	return true
 }

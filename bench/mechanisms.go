@@ -72,7 +72,7 @@ var mechanisms = []mechanism{
 		[]spot{{row: "P13", words: "dirty, small"}, {row: "P13", words: "dirty, large"}}},
 	{"so are large writes that come again and again", "writer.go",
 		"n > populateMost && !m.pages.afford(n):", "n > populateMost:",
-		[]spot{{row: "P14", words: "pass 14, small"}, {row: "P14", words: "pass 14, large"}}},
+		[]spot{{row: "P14", words: "pass 24, small"}, {row: "P14", words: "pass 24, large"}}},
 	{"but not at the second time", "writer.go",
 		"n > populateMost && !m.pages.afford(n):", "false:",
 		[]spot{{row: "P14", words: "pass 2, small"}, {row: "P14", words: "pass 2, large"}}},

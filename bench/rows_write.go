@@ -120,7 +120,7 @@ func steadyWrites(w io.WriterAt, size int64, long time.Duration, rng *rand.Rand)
 // rowLargeWrites is P14: the first pass finds clean pages, the second dirty
 // ones; the last is one after which nothing changes any more.
 func rowLargeWrites(l *lab, report func(cell)) {
-	const lastPass = 14
+	const lastPass = 24
 	size := pick[int64](l, 512*miB, 64*miB)
 	p := make([]byte, miB)
 	for _, kind := range folios {

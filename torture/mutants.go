@@ -65,8 +65,8 @@ var equivalents = byKey(map[string][]string{
 		"Region.ahead: max(min(n, m.extent.Load()-off), 0): max becomes min",
 		"bitmap.count: partBits-1: 1 becomes 2",
 		"Region.storeAll: len(p) > populateMost: > becomes >=",
-		"Region.storeAll: int64(len(p)) / 4: / becomes *",
-		"Region.storeAll: int64(len(p)) / 4: 4 becomes 5",
+		"Region.storeAll: int64(len(p)) / 6: / becomes *",
+		"Region.storeAll: int64(len(p)) / 6: 6 becomes 7",
 	},
 	"asks, maps, clears or notes once more what is so already": {
 		"Region.readSlow: end < size: < becomes <=",
