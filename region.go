@@ -497,6 +497,9 @@ func (r *Region) Close() error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.closed.Load() {
+		r.leaveTail()
+	}
 	if r.closed.Swap(true) {
 		return wrap("close", r.name, os.ErrClosed)
 	}

@@ -205,3 +205,46 @@ func TestDifferenceCutAndGrown(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseLeavesNoTail: what was stored past the end of a file that somebody
+// else cut does not show when the file grows after Close.
+func TestCloseLeavesNoTail(t *testing.T) {
+	for what, store := range map[string]func(*mmap.Region) error{
+		"WriteAt": func(r *mmap.Region) error { _, err := r.WriteAt([]byte("stale"), 3000); return err },
+		"Bytes":   func(r *mmap.Region) error { copy(r.Bytes()[3000:], "stale"); return nil },
+	} {
+		t.Run(what, func(t *testing.T) {
+			a, err := mmap.Anonymous(8192, &mmap.Options{Share: true})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer a.Close()
+			f, err := a.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := a.View(0, 1, func([]byte) error { return nil }); err != nil { // it is mapped
+				t.Fatal(err)
+			}
+			for range 3 {
+				if err := store(a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.Truncate(1000); err != nil {
+				t.Fatal(err)
+			}
+			if err := store(a); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(a.Close(), f.Truncate(8192)); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 7192)
+			if _, err := f.ReadAt(got, 1000); err != nil || len(bytes.Trim(got, "\x00")) > 0 {
+				t.Errorf("%q is left (%v)", bytes.Trim(got, "\x00"), err)
+			}
+		})
+	}
+}

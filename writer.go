@@ -228,6 +228,17 @@ func (r *Region) clearTail() {
 	m.clear(size, end)
 }
 
+// leaveTail is clearTail for a Region that goes: if somebody else cut the file
+// and it did not notice, it may have stored past the end, and nobody would know.
+// mu is held.
+func (r *Region) leaveTail() {
+	m := r.m.Load()
+	if m == nil || !r.last.Keeps || m.end.Load() == 0 && r.rawEnd.Load() == 0 || r.refresh() != nil {
+		return
+	}
+	r.clearTail()
+}
+
 // writeFixed is writeSlow for private and anonymous memory.
 func (r *Region) writeFixed(p []byte, off int64) (int, error) {
 	m := r.m.Load()
