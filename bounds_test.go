@@ -665,3 +665,24 @@ func TestAllocateBehindEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestPrivateReadCut: a read of private memory that faults in a later piece
+// returns what the memory has, all of it, as one that goes page by page from the
+// beginning.
+func TestPrivateReadCut(t *testing.T) {
+	needsCut(t)
+	const size = 3 * mmap.Piece
+	name := newFile(t, pattern(1, size))
+	known := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
+	if _, err := known.ReadAt(make([]byte, size), 0); err != nil {
+		t.Fatal(err)
+	}
+	fresh := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
+	cutFile(t, name, mmap.Piece+5*mmap.PageSize()+100)
+	got, want := make([]byte, size), make([]byte, size)
+	n, err := known.ReadAt(got, 0)
+	m, fault := fresh.ReadAt(want, 0)
+	if n != m || !sameError(err, fault) || n <= mmap.Piece || !bytes.Equal(got[:n], want[:m]) {
+		t.Errorf("%d bytes, %v; page by page %d, %v; equal: %v", n, err, m, fault, bytes.Equal(got[:n], want[:min(n, m)]))
+	}
+}

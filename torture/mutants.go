@@ -179,7 +179,7 @@ var longTests = []string{"TestPages", "TestCloseAgainstEverything", "TestManyRou
 	"TestUnreachable", "TestServeWhileCut", "TestCutBeside", "TestCutWriteTo", "TestProtectMap"}
 
 // The short form makes and tries mutants for quickTime, and tries for quickLeast.
-const quickTime, quickLeast = 45 * time.Second, 15 * time.Second
+const quickTime, quickLeast = 30 * time.Second, 10 * time.Second
 
 // mutantLab is what the runs share.
 type mutantLab struct {
