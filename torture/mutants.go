@@ -72,6 +72,7 @@ var equivalents = byKey(map[string][]string{
 		"Region.span: off <= size: <= becomes <",
 		"Region.span: off+n <= size: <= becomes <",
 		"Region.publish: size > m.room: > becomes >=",
+		"Region.publish: size < old: < becomes <=",
 		"Region.publish: size < old: < becomes <= #2",
 		"Region.publish: AlignDown(m.lead+old): AlignDown becomes alignUp",
 		"Region.handOut: end > r.rawEnd.Load(): > becomes >=",
