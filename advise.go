@@ -21,25 +21,25 @@ type Advice uint8
 // are widened to whole pages, except where it says "whole pages only": then a
 // page that lies partly outside the range is left alone.
 const (
-	Normal        = Advice(sys.Normal)        // no special treatment: the default
-	Sequential    = Advice(sys.Sequential)    // read ahead far, drop behind early
-	Random        = Advice(sys.Random)        // do not read ahead
-	WillNeed      = Advice(sys.WillNeed)      // start reading now; PrefetchVirtualMemory on Windows
-	DontNeed      = Advice(sys.DontNeed)      // unmap the pages, whole pages only; what was stored to a file stays. On anonymous memory the bytes become zero; on private memory of a file it is refused, see [Region.Discard]
-	Free          = Advice(sys.Free)          // anonymous memory, whole pages only: the bytes may become zero at any time until the page is written again
-	Cold          = Advice(sys.Cold)          // evict these first, whole pages only
-	PageOut       = Advice(sys.PageOut)       // evict now, whole pages only
-	HugePage      = Advice(sys.HugePage)      // use huge pages
-	NoHugePage    = Advice(sys.NoHugePage)    // use small pages
-	Collapse      = Advice(sys.Collapse)      // make huge pages of what is there, now
-	PopulateRead  = Advice(sys.PopulateRead)  // bring the pages in, for reading; waits
-	PopulateWrite = Advice(sys.PopulateWrite) // bring the pages in, for writing; waits, and makes a file's pages dirty
-	DontFork      = Advice(sys.DontFork)      // not in a child
-	DoFork        = Advice(sys.DoFork)        // in a child again
-	DontDump      = Advice(sys.DontDump)      // not in a core dump
-	DoDump        = Advice(sys.DoDump)        // in a core dump again
-	Mergeable     = Advice(sys.Mergeable)     // merge equal private pages
-	Unmergeable   = Advice(sys.Unmergeable)   // and no longer
+	AdviceNormal        = Advice(sys.Normal)        // no special treatment: the default
+	AdviceSequential    = Advice(sys.Sequential)    // read ahead far, drop behind early
+	AdviceRandom        = Advice(sys.Random)        // do not read ahead
+	AdviceWillNeed      = Advice(sys.WillNeed)      // start reading now; PrefetchVirtualMemory on Windows
+	AdviceDontNeed      = Advice(sys.DontNeed)      // unmap the pages, whole pages only; what was stored to a file stays. On anonymous memory the bytes become zero; on private memory of a file it is refused, see [Region.Discard]
+	AdviceFree          = Advice(sys.Free)          // anonymous memory, whole pages only: the bytes may become zero at any time until the page is written again
+	AdviceCold          = Advice(sys.Cold)          // evict these first, whole pages only
+	AdvicePageOut       = Advice(sys.PageOut)       // evict now, whole pages only
+	AdviceHugePage      = Advice(sys.HugePage)      // use huge pages
+	AdviceNoHugePage    = Advice(sys.NoHugePage)    // use small pages
+	AdviceCollapse      = Advice(sys.Collapse)      // make huge pages of what is there, now
+	AdvicePopulateRead  = Advice(sys.PopulateRead)  // bring the pages in, for reading; waits
+	AdvicePopulateWrite = Advice(sys.PopulateWrite) // bring the pages in, for writing; waits, and makes a file's pages dirty
+	AdviceDontFork      = Advice(sys.DontFork)      // not in a child
+	AdviceDoFork        = Advice(sys.DoFork)        // in a child again
+	AdviceDontDump      = Advice(sys.DontDump)      // not in a core dump
+	AdviceDoDump        = Advice(sys.DoDump)        // in a core dump again
+	AdviceMergeable     = Advice(sys.Mergeable)     // merge equal private pages
+	AdviceUnmergeable   = Advice(sys.Unmergeable)   // and no longer
 )
 
 var adviceNames = [...]string{"Normal", "Sequential", "Random", "WillNeed", "DontNeed", "Free", "Cold",
@@ -56,10 +56,12 @@ func (a Advice) String() string {
 
 // Supported reports whether this system has the advice. The kernel in use may
 // be older than the advice: then Advise returns an error all the same.
-func (a Advice) Supported() bool { return int(a) < len(adviceNames) && sys.Knows(sys.Advice(a)) }
+func (a Advice) Supported() bool { return int(a) < len(adviceNames) && sys.HasAdvice(sys.Advice(a)) }
 
 // inner reports whether the advice must not touch a page in part.
-func (a Advice) inner() bool { return a == DontNeed || a == Free || a == Cold || a == PageOut }
+func (a Advice) wholePagesOnly() bool {
+	return a == AdviceDontNeed || a == AdviceFree || a == AdviceCold || a == AdvicePageOut
+}
 
 // Advise tells the system how the n bytes from off on will be used; n may be
 // [ToEnd], which includes what the file grows by, and 0 does nothing.
@@ -76,55 +78,55 @@ func (r *Region) advise(off, n int64, a Advice) error {
 	switch {
 	case int(a) >= len(adviceNames):
 		return fmt.Errorf("%v: %w", a, syscall.EINVAL)
-	case (a == DontNeed || a == Free) && r.flags&sys.Private != 0:
+	case (a == AdviceDontNeed || a == AdviceFree) && r.flags&sys.Private != 0:
 		return fmt.Errorf("%v would lose what was written to private memory: %w", a, syscall.EINVAL)
-	case a == Free && r.f != nil:
+	case a == AdviceFree && r.f != nil:
 		return fmt.Errorf("%v is for anonymous memory: %w", a, syscall.EINVAL)
 	}
-	if _, err := r.canAsk(off, n); err != nil {
+	if _, err := r.checkRange(off, n); err != nil {
 		return err
 	}
 	if !a.Supported() {
 		return fmt.Errorf("%v: %w", a, errors.ErrUnsupported)
 	}
-	c, err := r.begins(off, n)
+	c, err := r.pageSpanOf(off, n)
 	if err != nil {
 		return err
 	}
-	if a.inner() {
-		c.shrink()
+	if a.wholePagesOnly() {
+		c.wholePagesOnly()
 	}
-	note := a.note()
+	note := a.attrUpdate()
 	if note != nil {
-		c.grow()
+		c.toCapacity()
 	} else if c.empty() {
 		return nil
 	}
-	if note != nil || a.inner() {
-		return r.change(c, note, func(b []byte) error { return sys.Advise(b, sys.Advice(a)) })
+	if note != nil || a.wholePagesOnly() {
+		return r.changePages(c, note, func(b []byte) error { return sys.Advise(b, sys.Advice(a)) })
 	}
 	err = sys.Advise(c.bytes(), sys.Advice(a))
 	runtime.KeepAlive(c.m)
-	return r.orClosed(err)
+	return r.closedOr(err)
 }
 
 // section is a range of the memory in whole pages: [lo, hi) from its first
 // page on.
-type section struct {
+type pageSpan struct {
 	m      *mapping
 	lo, hi int64
 	off, n int64 // the range as it was asked for, from the Region's byte 0 on
 	toEnd  bool  // hi stands for all that the memory will ever show
 }
 
-func (c *section) empty() bool { return c.m == nil || c.lo >= c.hi }
+func (c *pageSpan) empty() bool { return c.m == nil || c.lo >= c.hi }
 
 // bytes returns the memory of the section.
-func (c *section) bytes() []byte { return c.m.mem.b[c.lo:c.hi] }
+func (c *pageSpan) bytes() []byte { return c.m.mem.b[c.lo:c.hi] }
 
 // shrink leaves out the pages that lie partly outside the range. The Region's
 // own last page is whole: nothing but its bytes counts there.
-func (c *section) shrink() {
+func (c *pageSpan) wholePagesOnly() {
 	if c.m == nil {
 		return
 	}
@@ -137,19 +139,19 @@ func (c *section) shrink() {
 
 // begins checks a range and maps the Region if it is not yet. The section is
 // widened to whole pages.
-func (r *Region) begins(off, n int64) (section, error) {
-	m, size, err := r.shown(off, n)
+func (r *Region) pageSpanOf(off, n int64) (pageSpan, error) {
+	m, size, err := r.mappedRange(off, n)
 	if err == nil && m == nil && n == ToEnd {
 		m, err = r.mapped() // for what the file grows by
 		if errors.Is(err, errEmpty) {
 			at := AlignDown(r.lead())
-			return section{lo: at, hi: at, toEnd: true}, nil
+			return pageSpan{lo: at, hi: at, toEnd: true}, nil
 		}
 	}
 	if err != nil || m == nil {
-		return section{}, err
+		return pageSpan{}, err
 	}
-	c := section{m: m, off: off, n: size, toEnd: n == ToEnd}
+	c := pageSpan{m: m, off: off, n: size, toEnd: n == ToEnd}
 	c.lo = AlignDown(m.lead + off)
 	c.hi = min(alignUp(m.lead+off+size), int64(len(m.mem.b)))
 	if size == 0 {
@@ -160,7 +162,7 @@ func (r *Region) begins(off, n int64) (section, error) {
 
 // grow makes a section to the end reach as far as the memory, so that what is
 // made of it holds for what the file grows by.
-func (c *section) grow() {
+func (c *pageSpan) toCapacity() {
 	if c.toEnd && c.m != nil {
 		c.hi = int64(len(c.m.mem.b))
 	}
@@ -168,23 +170,23 @@ func (c *section) grow() {
 
 // unlearn forgets what is known of the pages of b, which is the section's
 // memory.
-func (c *section) unlearn(b []byte) {
+func (c *pageSpan) forget(b []byte) {
 	lo, hi := c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift
-	c.m.drop(&c.m.pages.seen, &c.m.limit, lo, hi)
-	c.m.cooled(lo, hi)
+	c.m.forgetIn(&c.m.residency.resident, &c.m.readLimit, lo, hi)
+	c.m.forgetWrites(lo, hi)
 }
 
 // change makes a system call that changes what the section's memory is, holds
 // the control lock meanwhile, and notes the change in the layout. A revoked or
 // released range is left alone: some calls would revive it.
-func (r *Region) change(c section, note func(*attr), call func(b []byte) error) error {
+func (r *Region) changePages(c pageSpan, note func(*pageAttr), call func(b []byte) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed.Load() {
 		return os.ErrClosed
 	}
 	if c.empty() {
-		r.noteGrowth(c, note)
+		r.recordForGrowth(c, note)
 		return nil
 	}
 	m, err := r.mappedLocked()
@@ -192,8 +194,8 @@ func (r *Region) change(c section, note func(*attr), call func(b []byte) error) 
 		return err
 	}
 	c.m, c.hi = m, min(c.hi, int64(len(m.mem.b))) // it may have been replaced
-	now := r.layout.get()
-	if _, ok := now.find(c.lo, c.hi, func(a attr) bool { return a.released }); ok {
+	now := r.attrs.get()
+	if _, ok := now.firstWhere(c.lo, c.hi, func(a pageAttr) bool { return a.released }); ok {
 		return fmt.Errorf("part of the range was released: %w", sys.Fault)
 	}
 	if note == nil {
@@ -203,26 +205,26 @@ func (r *Region) change(c section, note func(*attr), call func(b []byte) error) 
 	if c.toEnd {
 		hi = math.MaxInt64
 	}
-	next := now.with(c.lo, hi, !r.fixed(), note)
-	if !c.m.mem.split(next.cuts()) {
-		return errMaps
+	next := now.update(c.lo, hi, !r.memoryOnly(), note)
+	if !c.m.mem.reserveVMAs(next.extraVMAs()) {
+		return errTooManyMaps
 	}
 	if err := call(c.bytes()); err != nil {
-		c.m.mem.split(now.cuts())
+		c.m.mem.reserveVMAs(now.extraVMAs())
 		return err
 	}
-	r.layout.set(next)
+	r.attrs.set(next)
 	r.setLimits(c.m, r.size.Load())
 	return nil
 }
 
 // noteGrowth notes a change of bytes that are not there yet, and that no memory
 // shows: the mapping that will is made like that. mu is held.
-func (r *Region) noteGrowth(c section, note func(*attr)) {
-	if !c.toEnd || note == nil || r.fixed() {
+func (r *Region) recordForGrowth(c pageSpan, note func(*pageAttr)) {
+	if !c.toEnd || note == nil || r.memoryOnly() {
 		return
 	}
-	r.layout.set(r.layout.get().with(c.lo, math.MaxInt64, true, note))
+	r.attrs.set(r.attrs.get().update(c.lo, math.MaxInt64, true, note))
 	if c.m != nil {
 		r.setLimits(c.m, r.size.Load())
 	}
@@ -233,28 +235,28 @@ func (r *Region) noteGrowth(c section, note func(*attr)) {
 // then nothing was started. Where the system has no such call it does nothing.
 func (r *Region) Prefetch(spans ...Span) error {
 	for _, s := range spans {
-		if _, err := r.canAsk(s.Off, s.Len); err != nil {
+		if _, err := r.checkRange(s.Off, s.Len); err != nil {
 			return wrap("prefetch", r.name, err)
 		}
 	}
-	if !WillNeed.Supported() {
+	if !AdviceWillNeed.Supported() {
 		return nil
 	}
 	for _, s := range spans {
-		if c, err := r.begins(s.Off, s.Len); err == nil && !c.empty() {
+		if c, err := r.pageSpanOf(s.Off, s.Len); err == nil && !c.empty() {
 			_ = sys.Advise(c.bytes(), sys.WillNeed)
 			runtime.KeepAlive(c.m)
 		}
 	}
-	return wrap("prefetch", r.name, r.orClosed(nil))
+	return wrap("prefetch", r.name, r.closedOr(nil))
 }
 
 // canAsk checks a range, and that the Region is open.
-func (r *Region) canAsk(off, n int64) (int64, error) {
+func (r *Region) checkRange(off, n int64) (int64, error) {
 	if r.closed.Load() {
 		return 0, os.ErrClosed
 	}
-	return r.span(off, n)
+	return r.resolveRange(off, n)
 }
 
 // Resident reports for each page that holds some of the n bytes from off on
@@ -271,12 +273,12 @@ func (r *Region) Resident(off, n int64) ([]bool, error) {
 }
 
 func (r *Region) resident(off, n int64) ([]bool, error) {
-	c, err := r.begins(off, n)
+	c, err := r.pageSpanOf(off, n)
 	if err != nil || c.empty() {
 		return nil, err
 	}
 	if r.f != nil {
-		cerr := r.control(func(fd uintptr) { err = sys.Telling(fd) })
+		cerr := r.withFD(func(fd uintptr) { err = sys.CheckResidencyVisible(fd) })
 		if err := firstError(cerr, err); err != nil {
 			return nil, err
 		}
@@ -285,7 +287,7 @@ func (r *Region) resident(off, n int64) ([]bool, error) {
 	err = sys.Resident(c.bytes(), in)
 	runtime.KeepAlive(c.m)
 	// A revoked range would have been called not resident.
-	if err = r.orClosed(err); err != nil {
+	if err = r.closedOr(err); err != nil {
 		return nil, err
 	}
 	return in, nil
@@ -306,7 +308,7 @@ type CacheStat struct {
 // may write it; elsewhere the error wraps [errors.ErrUnsupported]. Large
 // folios are counted whole. On tmpfs no page is ever dirty.
 func (r *Region) CacheStat(off, n int64) (CacheStat, error) {
-	n, err := r.canAsk(off, n)
+	n, err := r.checkRange(off, n)
 	if err == nil && r.f == nil {
 		err = errors.ErrUnsupported
 	}
@@ -314,8 +316,8 @@ func (r *Region) CacheStat(off, n int64) (CacheStat, error) {
 		return CacheStat{}, wrap("cachestat", r.name, err)
 	}
 	var c sys.Cache
-	cerr := r.control(func(fd uintptr) { c, err = sys.CacheStat(fd, r.base+off, n) })
-	if err := r.orClosed(firstError(cerr, err)); err != nil {
+	cerr := r.withFD(func(fd uintptr) { c, err = sys.CacheStat(fd, r.base+off, n) })
+	if err := r.closedOr(firstError(cerr, err)); err != nil {
 		return CacheStat{}, wrap("cachestat", r.name, err)
 	}
 	return CacheStat(c), nil
@@ -326,20 +328,20 @@ func (r *Region) CacheStat(off, n int64) (CacheStat, error) {
 // for an error, the error names it (RLIMIT_MEMLOCK). See [Options] for a lock
 // that follows growth.
 func (r *Region) Lock(off, n int64) error {
-	c, err := r.begins(off, n)
+	c, err := r.pageSpanOf(off, n)
 	if err == nil && !c.empty() {
 		c.toEnd = false // what is not there cannot be pinned
-		err = r.change(c, func(a *attr) { a.locked = true }, func(b []byte) error { return r.lock(c, b) })
+		err = r.changePages(c, func(a *pageAttr) { a.locked = true }, func(b []byte) error { return r.lock(c, b) })
 	}
 	return wrap("mlock", r.name, err)
 }
 
 // lock pins b, the section's memory. The kernel marks pages as locked even when
 // it could not bring them in: what was not locked before is unlocked again.
-func (r *Region) lock(c section, b []byte) error {
+func (r *Region) lock(c pageSpan, b []byte) error {
 	err := lockPages(b)
 	if err != nil {
-		r.layout.get().each(c.lo, c.lo+int64(len(b)), func(a attr, lo, hi int64) {
+		r.attrs.get().runs(c.lo, c.lo+int64(len(b)), func(a pageAttr, lo, hi int64) {
 			if !a.locked && !a.released {
 				_ = sys.Unlock(b[lo-c.lo : hi-c.lo])
 			}
@@ -360,10 +362,10 @@ func lockPages(b []byte) error {
 // Unlock undoes Lock for the pages that hold the n bytes from off on; n may be
 // [ToEnd].
 func (r *Region) Unlock(off, n int64) error {
-	c, err := r.begins(off, n)
+	c, err := r.pageSpanOf(off, n)
 	if err == nil && !c.empty() {
 		c.toEnd = false
-		err = r.change(c, func(a *attr) { a.locked = false }, sys.Unlock)
+		err = r.changePages(c, func(a *pageAttr) { a.locked = false }, sys.Unlock)
 	}
 	return wrap("munlock", r.name, err)
 }
@@ -385,34 +387,34 @@ func (r *Region) protect(off, n int64, p Prot) error {
 		return fmt.Errorf("unknown protection %#x: %w", uint8(p), syscall.EINVAL)
 	}
 	want := sys.Prot(p &^ ProtNone)
-	if want&sys.Write != 0 && !r.canSave && !r.fixed() {
+	if want&sys.Write != 0 && !r.fdWritable && !r.memoryOnly() {
 		return fmt.Errorf("writing to a file open for reading only: %w", syscall.EACCES)
 	}
-	c, err := r.begins(off, n)
+	c, err := r.pageSpanOf(off, n)
 	if err != nil {
 		return err
 	}
-	c.grow()
-	return r.change(c, func(a *attr) { a.denied, a.granted = r.prot&^want, want&^r.prot },
+	c.toCapacity()
+	return r.changePages(c, func(a *pageAttr) { a.denied, a.granted = r.prot&^want, want&^r.prot },
 		func(b []byte) error { return r.protectPages(c, b, want) })
 }
 
 // protectPages is sys.Protect. What can no longer be written must not be
 // written without a look: a copy that faults may have stored behind the fault.
-func (r *Region) protectPages(c section, b []byte, want sys.Prot) error {
-	c.unlearn(b)
+func (r *Region) protectPages(c pageSpan, b []byte, want sys.Prot) error {
+	c.forget(b)
 	if err := sys.Protect(b, want); err != nil {
 		return err
 	}
-	return r.eachPast(c.lo, c.lo+int64(len(b)), func(b []byte) error { return sys.Protect(b, want) })
+	return r.eachOldRange(c.lo, c.lo+int64(len(b)), func(b []byte) error { return sys.Protect(b, want) })
 }
 
 // eachPast calls fn for the same pages of earlier mappings, whose slices may
 // still be in use. mu is held.
-func (r *Region) eachPast(lo, hi int64, fn func(b []byte) error) (err error) {
-	for _, w := range r.past {
+func (r *Region) eachOldRange(lo, hi int64, fn func(b []byte) error) (err error) {
+	for _, w := range r.oldRanges {
 		if mem := w.Value(); mem != nil && lo < int64(len(mem.b)) {
-			mem.splitMore(2)
+			mem.addVMAs(2)
 			err = firstError(err, fn(mem.b[lo:min(hi, int64(len(mem.b)))]))
 			runtime.KeepAlive(mem)
 		}
@@ -435,7 +437,7 @@ func (r *Region) allocate(off, n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n == ToEnd && !r.closed.Load() {
-		_ = r.refresh() // the file's end, not the last one seen
+		_ = r.refreshSizeLocked() // the file's end, not the last one seen
 	}
 	size := r.size.Load()
 	switch {
@@ -443,7 +445,7 @@ func (r *Region) allocate(off, n int64) error {
 		return os.ErrClosed
 	case off < 0, n < ToEnd, n > math.MaxInt64-off, off+n > math.MaxInt64-r.base:
 		return fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
-	case r.fixed() || r.stream:
+	case r.memoryOnly() || r.unsized:
 		return errors.ErrUnsupported
 	case n == ToEnd:
 		n = max(size-off, 0) // any offset can be allocated, so none is past the end
@@ -455,21 +457,21 @@ func (r *Region) allocate(off, n int64) error {
 		return nil
 	}
 	if off+n > size {
-		r.clearTail()
+		r.zeroPastEOF()
 	}
 	var err error
-	cerr := r.control(func(fd uintptr) { err = sys.Allocate(fd, r.base+off, n) })
+	cerr := r.withFD(func(fd uintptr) { err = sys.Allocate(fd, r.base+off, n) })
 	err = firstError(cerr, err)
 	if errors.Is(err, errors.ErrUnsupported) && off >= size {
 		err = r.writeZeros(size, off+n)
 	}
-	return firstError(err, r.refresh())
+	return firstError(err, r.refreshSizeLocked())
 }
 
 // writeZeros writes zeros by the descriptor.
 func (r *Region) writeZeros(off, end int64) error {
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
 	clear(buf[:])
 	for off < end {
 		n, err := r.f.WriteAt(buf[:min(end-off, int64(len(buf)))], r.base+off)
@@ -492,30 +494,30 @@ func (r *Region) Discard(off, n int64) error {
 
 func (r *Region) discard(off, n int64) error {
 	toEnd := n == ToEnd
-	n, err := r.canAsk(off, n)
+	n, err := r.checkRange(off, n)
 	switch {
 	case err != nil || n == 0:
 		return err
-	case r.stream:
+	case r.unsized:
 		return errors.ErrUnsupported
-	case r.allowed(off, n, sys.Write) < n:
+	case r.permittedPrefix(off, n, sys.Write) < n:
 		return syscall.EACCES
 	}
-	if r.fixed() {
-		return r.drop(off, n, toEnd)
+	if r.memoryOnly() {
+		return r.discardPrivate(off, n, toEnd)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed.Load() {
 		return os.ErrClosed
 	}
-	cerr := r.control(func(fd uintptr) { err = sys.Punch(fd, r.base+off, n) })
+	cerr := r.withFD(func(fd uintptr) { err = sys.PunchHole(fd, r.base+off, n) })
 	err = firstError(cerr, err)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = r.writeZeros(off, off+n)
 	}
-	if m := r.m.Load(); m != nil && m.holds(off, n) {
-		m.lose(off, n) // a hole has no pages
+	if m := r.m.Load(); m != nil && m.backs(off, n) {
+		m.forget(off, n) // a hole has no pages
 	}
 	return err
 }
@@ -523,21 +525,21 @@ func (r *Region) discard(off, n int64) error {
 // drop gives the pages of private or anonymous memory back, and zeroes the
 // edges of anonymous memory. Pinned pages cannot be given back: they are
 // zeroed too.
-func (r *Region) drop(off, n int64, toEnd bool) error {
-	c, err := r.begins(off, n)
+func (r *Region) discardPrivate(off, n int64, toEnd bool) error {
+	c, err := r.pageSpanOf(off, n)
 	if err != nil {
 		return err
 	}
 	c.toEnd = toEnd || off+n == r.size.Load()
-	c.shrink()
+	c.wholePagesOnly()
 	lo, hi := off+n, off+n
 	if !c.empty() {
 		lo, hi = max(c.lo-c.m.lead, off), min(c.hi-c.m.lead, off+n)
-		err = r.change(c, nil, func(b []byte) error {
+		err = r.changePages(c, nil, func(b []byte) error {
 			if r.f != nil {
-				c.unlearn(b)
+				c.forget(b)
 			}
-			return sys.Drop(b)
+			return sys.DiscardPages(b)
 		})
 		if err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
 			return err
@@ -547,10 +549,10 @@ func (r *Region) drop(off, n int64, toEnd bool) error {
 		if err != nil {
 			hi = lo
 		}
-		c.m.clear(off, lo)
-		c.m.clear(hi, off+n)
+		c.m.zero(off, lo)
+		c.m.zero(hi, off+n)
 	}
-	return r.orClosed(nil)
+	return r.closedOr(nil)
 }
 
 // Release gives the memory of the pages that lie wholly inside the n bytes
@@ -559,12 +561,12 @@ func (r *Region) drop(off, n int64, toEnd bool) error {
 // private and anonymous memory are lost, and reading or writing them is an
 // error. There is no way back; n may be [ToEnd].
 func (r *Region) Release(off, n int64) error {
-	c, err := r.begins(off, n)
+	c, err := r.pageSpanOf(off, n)
 	if err == nil && !c.empty() {
-		c.shrink()
-		err = r.change(c, func(a *attr) { *a = attr{released: true} }, func(b []byte) error {
-			c.unlearn(b)
-			return firstError(sys.Release(b), r.eachPast(c.lo, c.lo+int64(len(b)), sys.Release))
+		c.wholePagesOnly()
+		err = r.changePages(c, func(a *pageAttr) { *a = pageAttr{released: true} }, func(b []byte) error {
+			c.forget(b)
+			return firstError(sys.RevokePart(b), r.eachOldRange(c.lo, c.lo+int64(len(b)), sys.RevokePart))
 		})
 	}
 	return wrap("munmap", r.name, err)

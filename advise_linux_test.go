@@ -107,9 +107,9 @@ func TestAdviceFlags(t *testing.T) {
 		set, unset mmap.Advice
 		flag       string
 	}{
-		{mmap.Sequential, mmap.Normal, "sr"}, {mmap.Random, mmap.Normal, "rr"},
-		{mmap.HugePage, mmap.NoHugePage, "hg"}, {mmap.NoHugePage, mmap.HugePage, "nh"},
-		{mmap.DontFork, mmap.DoFork, "dc"}, {mmap.DontDump, mmap.DoDump, "dd"}, {mmap.Mergeable, mmap.Unmergeable, "mg"},
+		{mmap.AdviceSequential, mmap.AdviceNormal, "sr"}, {mmap.AdviceRandom, mmap.AdviceNormal, "rr"},
+		{mmap.AdviceHugePage, mmap.AdviceNoHugePage, "hg"}, {mmap.AdviceNoHugePage, mmap.AdviceHugePage, "nh"},
+		{mmap.AdviceDontFork, mmap.AdviceDoFork, "dc"}, {mmap.AdviceDontDump, mmap.AdviceDoDump, "dd"}, {mmap.AdviceMergeable, mmap.AdviceUnmergeable, "mg"},
 	} {
 		t.Run(c.set.String(), func(t *testing.T) {
 			r := ctlAnonymous(t, 5*page, nil)
@@ -135,7 +135,7 @@ func TestAdviceReplaces(t *testing.T) {
 	for _, c := range []struct {
 		a    mmap.Advice
 		want string
-	}{{mmap.Sequential, "sr"}, {mmap.Random, "rr"}, {mmap.Sequential, "sr"}, {mmap.Normal, ""}} {
+	}{{mmap.AdviceSequential, "sr"}, {mmap.AdviceRandom, "rr"}, {mmap.AdviceSequential, "sr"}, {mmap.AdviceNormal, ""}} {
 		ctlAdvise(t, r, 0, mmap.ToEnd, c.a)
 		flags := ctlMapOf(t, r, 0).flags
 		for _, f := range []string{"sr", "rr"} {
@@ -154,7 +154,7 @@ func TestToEndGrows(t *testing.T) {
 	for _, from := range []int64{0, page, 2 * page} {
 		for _, to := range []int64{10 * page, 16 << 20} {
 			r := openMapped(t, newFile(t, pattern(0, int(2*page))), os.O_RDWR, nil)
-			if err := errors.Join(r.Advise(from, mmap.ToEnd, mmap.Random), r.Protect(from, mmap.ToEnd, mmap.ProtRead)); err != nil {
+			if err := errors.Join(r.Advise(from, mmap.ToEnd, mmap.AdviceRandom), r.Protect(from, mmap.ToEnd, mmap.ProtRead)); err != nil {
 				t.Fatal(err)
 			}
 			if maps := ctlCount(t, r); maps > 2 {
@@ -195,8 +195,8 @@ func TestToEndReadOnly(t *testing.T) {
 func TestControlGrowth(t *testing.T) {
 	page := mmap.PageSize()
 	r := openMapped(t, newFile(t, pattern(0, int(8*page))), os.O_RDWR, nil)
-	if err := errors.Join(r.Advise(0, page, mmap.Random), r.Advise(page, page, mmap.DontFork), r.Lock(2*page, page),
-		r.Advise(3*page, page, mmap.DontDump), r.Protect(4*page, page, mmap.ProtRead), r.Protect(5*page, page, mmap.ProtNone),
+	if err := errors.Join(r.Advise(0, page, mmap.AdviceRandom), r.Advise(page, page, mmap.AdviceDontFork), r.Lock(2*page, page),
+		r.Advise(3*page, page, mmap.AdviceDontDump), r.Protect(4*page, page, mmap.ProtRead), r.Protect(5*page, page, mmap.ProtNone),
 		r.Release(6*page, page)); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestOptionsGrowth(t *testing.T) {
 		if err := r.Unlock(page, page); err != nil {
 			t.Fatal(err)
 		}
-		ctlAdvise(t, r, page, page, mmap.NoHugePage)
+		ctlAdvise(t, r, page, page, mmap.AdviceNoHugePage)
 		if err := r.Truncate(to); err != nil {
 			t.Fatal(err)
 		}
@@ -268,12 +268,12 @@ func ctlEvict(t *testing.T, r *mmap.Region) {
 		t.Fatal(err)
 	}
 	for range 100 { // a page just written may be busy for a moment
-		ctlAdvise(t, r, 0, mmap.ToEnd, mmap.PageOut)
+		ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdvicePageOut)
 		if in := ctlResident(t, r, 0, mmap.ToEnd); !slices.Contains(in, true) {
 			return
 		}
 		// Only mapped pages are evicted.
-		ctlAdvise(t, r, 0, mmap.ToEnd, mmap.PopulateRead)
+		ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdvicePopulateRead)
 	}
 	t.Skip("this system does not evict these pages")
 }
@@ -318,10 +318,10 @@ func TestEvictAndRead(t *testing.T) {
 	page := mmap.PageSize()
 	data := pattern(0, int(64*page))
 	r := openMapped(t, newFile(t, data), os.O_RDWR, nil)
-	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.Random) // nothing comes by itself
+	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceRandom) // nothing comes by itself
 	for name, bring := range map[string]func() error{
-		"PopulateRead": func() error { return r.Advise(8*page, 4*page, mmap.PopulateRead) },
-		"WillNeed":     func() error { return r.Advise(8*page, 4*page, mmap.WillNeed) },
+		"PopulateRead": func() error { return r.Advise(8*page, 4*page, mmap.AdvicePopulateRead) },
+		"WillNeed":     func() error { return r.Advise(8*page, 4*page, mmap.AdviceWillNeed) },
 		"Prefetch": func() error {
 			return r.Prefetch(mmap.Span{Off: 10*page + 5, Len: 2*page - 5}, mmap.Span{Off: 8 * page, Len: 3 * page}, mmap.Span{})
 		},
@@ -346,7 +346,7 @@ func TestEvictAndRead(t *testing.T) {
 func TestPrefetchNothing(t *testing.T) {
 	page := mmap.PageSize()
 	r := openMapped(t, newFile(t, pattern(0, int(16*page))), os.O_RDWR, nil)
-	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.Random)
+	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceRandom)
 	ctlEvict(t, r)
 	for _, bad := range []mmap.Span{{Off: -1, Len: 1}, {Off: 16 * page, Len: 1}, {Off: 0, Len: -2}} {
 		if err := r.Prefetch(mmap.Span{Len: mmap.ToEnd}, bad); err == nil {
@@ -363,11 +363,11 @@ func TestPopulate(t *testing.T) {
 	page := mmap.PageSize()
 	kb := int(page >> 10)
 	r := openMapped(t, newFile(t, make([]byte, 8*page)), os.O_RDWR, nil)
-	for _, a := range []mmap.Advice{mmap.PopulateRead, mmap.PopulateWrite, mmap.DontNeed} {
+	for _, a := range []mmap.Advice{mmap.AdvicePopulateRead, mmap.AdvicePopulateWrite, mmap.AdviceDontNeed} {
 		ctlAdvise(t, r, 0, mmap.ToEnd, a)
 		m := ctlMapOf(t, r, 0)
-		rss := map[mmap.Advice]int{mmap.PopulateRead: 8 * kb, mmap.PopulateWrite: 8 * kb}[a]
-		if m.kb["Rss"] != rss || a == mmap.PopulateWrite && m.kb["Private_Dirty"]+m.kb["Shared_Dirty"] != rss {
+		rss := map[mmap.Advice]int{mmap.AdvicePopulateRead: 8 * kb, mmap.AdvicePopulateWrite: 8 * kb}[a]
+		if m.kb["Rss"] != rss || a == mmap.AdvicePopulateWrite && m.kb["Private_Dirty"]+m.kb["Shared_Dirty"] != rss {
 			t.Errorf("after %v: %v", a, m.kb)
 		}
 	}
@@ -381,12 +381,12 @@ func TestPopulate(t *testing.T) {
 func TestFree(t *testing.T) {
 	page := mmap.PageSize()
 	r := ctlAnonymous(t, 8*page, nil)
-	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.NoHugePage)
+	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceNoHugePage)
 	if _, err := r.WriteAt(pattern(0, int(8*page)), 0); err != nil {
 		t.Fatal(err)
 	}
 	before := ctlMapOf(t, r, 0) // the kernel may have made it one with a neighbour
-	ctlAdvise(t, r, page-1, 3*page, mmap.Free)
+	ctlAdvise(t, r, page-1, 3*page, mmap.AdviceFree)
 	if after := ctlMapOf(t, r, 0); before.kb["Private_Dirty"]-after.kb["Private_Dirty"] != int(2*page>>10) {
 		t.Errorf("%v before, %v after: all but two pages must be kept", before.kb, after.kb)
 	}
@@ -417,12 +417,12 @@ func TestCold(t *testing.T) {
 	onOneProcessor(t)
 	page := mmap.PageSize()
 	r := ctlAnonymous(t, 8*page, nil)
-	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.NoHugePage)
+	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceNoHugePage)
 	if _, err := r.WriteAt(pattern(0, int(8*page)), 0); err != nil {
 		t.Fatal(err)
 	}
 	before := ctlMapOf(t, r, 0).kb["Referenced"]
-	ctlAdvise(t, r, 0, 3*page, mmap.Cold)
+	ctlAdvise(t, r, 0, 3*page, mmap.AdviceCold)
 	if after := ctlMapOf(t, r, 0).kb["Referenced"]; before-after != int(3*page>>10) {
 		t.Errorf("of %d KiB in use %d are left, want three pages fewer", before, after)
 	}
@@ -432,15 +432,15 @@ func TestCold(t *testing.T) {
 // TestCollapse makes a huge page of small ones.
 func TestCollapse(t *testing.T) {
 	r := ctlAnonymous(t, 8<<20, nil)
-	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.NoHugePage)
+	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceNoHugePage)
 	if _, err := r.WriteAt(pattern(0, 8<<20), 0); err != nil {
 		t.Fatal(err)
 	}
 	if m := ctlMapOf(t, r, 0); m.kb["AnonHugePages"] != 0 {
 		t.Fatalf("huge pages before: %v", m.kb)
 	}
-	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.HugePage)
-	if err := r.Advise(0, mmap.ToEnd, mmap.Collapse); err != nil {
+	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceHugePage)
+	if err := r.Advise(0, mmap.ToEnd, mmap.AdviceCollapse); err != nil {
 		t.Skip("this system has no huge page now: ", err)
 	}
 	if m := ctlMapOf(t, r, 0); m.kb["AnonHugePages"] == 0 {
@@ -775,7 +775,7 @@ func TestMapsBounded(t *testing.T) {
 		name      string
 		odd, even func(r *mmap.Region, off, n int64) error
 	}{
-		{"Advise", ctlAdvising(mmap.Random), ctlAdvising(mmap.Normal)},
+		{"Advise", ctlAdvising(mmap.AdviceRandom), ctlAdvising(mmap.AdviceNormal)},
 		{"Protect", ctlProtecting(mmap.ProtRead), ctlProtecting(readWrite)},
 		{"Lock", (*mmap.Region).Lock, (*mmap.Region).Unlock},
 	} {
@@ -891,9 +891,9 @@ func TestMapsCounted(t *testing.T) {
 			return each(func(off int64) error { return r.Unlock(off, page) })
 		}},
 		"private pages touched between advice": {mmap.Options{}, func(r *mmap.Region) error {
-			err := each(func(off int64) error { return r.Advise(off, page, mmap.DontFork) })
+			err := each(func(off int64) error { return r.Advise(off, page, mmap.AdviceDontFork) })
 			dirty(r)
-			return errors.Join(err, r.Advise(0, mmap.ToEnd, mmap.DoFork))
+			return errors.Join(err, r.Advise(0, mmap.ToEnd, mmap.AdviceDoFork))
 		}},
 		"private pages touched between protection": {mmap.Options{}, func(r *mmap.Region) error {
 			err := each(func(off int64) error { return r.Protect(off, page, mmap.ProtNone) })

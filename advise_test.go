@@ -27,9 +27,9 @@ type ctlCall struct {
 }
 
 // ctlAdvises are all constants, by their names.
-var ctlAdvises = []mmap.Advice{mmap.Normal, mmap.Sequential, mmap.Random, mmap.WillNeed, mmap.DontNeed, mmap.Free,
-	mmap.Cold, mmap.PageOut, mmap.HugePage, mmap.NoHugePage, mmap.Collapse, mmap.PopulateRead, mmap.PopulateWrite,
-	mmap.DontFork, mmap.DoFork, mmap.DontDump, mmap.DoDump, mmap.Mergeable, mmap.Unmergeable}
+var ctlAdvises = []mmap.Advice{mmap.AdviceNormal, mmap.AdviceSequential, mmap.AdviceRandom, mmap.AdviceWillNeed, mmap.AdviceDontNeed, mmap.AdviceFree,
+	mmap.AdviceCold, mmap.AdvicePageOut, mmap.AdviceHugePage, mmap.AdviceNoHugePage, mmap.AdviceCollapse, mmap.AdvicePopulateRead, mmap.AdvicePopulateWrite,
+	mmap.AdviceDontFork, mmap.AdviceDoFork, mmap.AdviceDontDump, mmap.AdviceDoDump, mmap.AdviceMergeable, mmap.AdviceUnmergeable}
 
 // ctlCalls are the control calls whose range must lie inside the Region. Those
 // that change what bytes there are come last.
@@ -45,7 +45,7 @@ func ctlCalls() []ctlCall {
 		calls = append(calls, ctlCall{fmt.Sprintf("Protect(%d)", p), "mprotect",
 			func(r *mmap.Region, off, n int64) error { return r.Protect(off, n, p) }})
 	}
-	for _, a := range []mmap.Advice{mmap.Random, mmap.WillNeed, mmap.Cold, mmap.PageOut, mmap.DontDump, mmap.PopulateRead, mmap.DontNeed} {
+	for _, a := range []mmap.Advice{mmap.AdviceRandom, mmap.AdviceWillNeed, mmap.AdviceCold, mmap.AdvicePageOut, mmap.AdviceDontDump, mmap.AdvicePopulateRead, mmap.AdviceDontNeed} {
 		calls = append(calls, ctlCall{a.String(), "advise",
 			func(r *mmap.Region, off, n int64) error { return r.Advise(off, n, a) }})
 	}
@@ -215,11 +215,11 @@ func TestAdviceLoses(t *testing.T) {
 		if _, err := r.WriteAt([]byte("kept"), 10); err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range []mmap.Advice{mmap.DontNeed, mmap.Free} {
+		for _, a := range []mmap.Advice{mmap.AdviceDontNeed, mmap.AdviceFree} {
 			if kind == "anonymous" || !a.Supported() {
 				continue
 			}
-			if err := r.Advise(0, mmap.ToEnd, a); err == nil && a == mmap.Free {
+			if err := r.Advise(0, mmap.ToEnd, a); err == nil && a == mmap.AdviceFree {
 				t.Errorf("Free of %s memory worked", kind)
 			}
 			if got := ctlRead(t, r, make([]byte, 4), 10); got != "kept" {
@@ -232,7 +232,7 @@ func TestAdviceLoses(t *testing.T) {
 // TestAdvisePartialPage checks that advice that drops whole pages leaves those
 // alone that lie partly outside its range, but takes the Region's own last.
 func TestAdvisePartialPage(t *testing.T) {
-	if !mmap.DontNeed.Supported() || runtime.GOOS != "linux" {
+	if !mmap.AdviceDontNeed.Supported() || runtime.GOOS != "linux" {
 		t.Skip("dropping the pages of anonymous memory is Linux's")
 	}
 	page := mmap.PageSize()
@@ -246,7 +246,7 @@ func TestAdvisePartialPage(t *testing.T) {
 		if _, err := r.WriteAt(want, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Advise(c.off, c.n, mmap.DontNeed); err != nil {
+		if err := r.Advise(c.off, c.n, mmap.AdviceDontNeed); err != nil {
 			t.Fatal(err)
 		}
 		clear(want[c.lo:c.hi])
@@ -626,7 +626,7 @@ func TestControlClose(t *testing.T) {
 	needsMemory(t)
 	page := mmap.PageSize()
 	calls := append(ctlCalls(), ctlCall{"Allocate", "allocate", (*mmap.Region).Allocate},
-		ctlCall{"PopulateWrite", "advise", func(r *mmap.Region, off, n int64) error { return r.Advise(off, n, mmap.PopulateWrite) }})
+		ctlCall{"PopulateWrite", "advise", func(r *mmap.Region, off, n int64) error { return r.Advise(off, n, mmap.AdvicePopulateWrite) }})
 	name := newFile(t, pattern(0, int(4*page)))
 	for _, call := range calls {
 		rounds := 15

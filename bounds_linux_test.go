@@ -125,7 +125,7 @@ func TestViewPastRoom(t *testing.T) {
 // nothing at all, as an os.File's, even where its beginning could be written.
 func TestWritePartTooFar(t *testing.T) {
 	const mega = 1 << 20
-	f, err := sys.Memory("far", 5000)
+	f, err := sys.NewMemFile("far", 5000)
 	if err != nil {
 		t.Skip("no memfd: ", err)
 	}

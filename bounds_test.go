@@ -28,7 +28,7 @@ func TestTransfer(t *testing.T) {
 				if d < -most-1 || d > most+1 {
 					continue
 				}
-				for _, step := range []int{1, 7, 512, mmap.Piece} {
+				for _, step := range []int{1, 7, 512, mmap.MaxCopy} {
 					checkTransfer(t, pattern(1, 2*edge+3*most+2), edge+most+1+d, edge+most+1, n, step)
 				}
 			}
@@ -671,18 +671,18 @@ func TestAllocateBehindEnd(t *testing.T) {
 // beginning.
 func TestPrivateReadCut(t *testing.T) {
 	needsCut(t)
-	const size = 3 * mmap.Piece
+	const size = 3 * mmap.MaxCopy
 	name := newFile(t, pattern(1, size))
 	known := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
 	if _, err := known.ReadAt(make([]byte, size), 0); err != nil {
 		t.Fatal(err)
 	}
 	fresh := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
-	cutFile(t, name, mmap.Piece+5*mmap.PageSize()+100)
+	cutFile(t, name, mmap.MaxCopy+5*mmap.PageSize()+100)
 	got, want := make([]byte, size), make([]byte, size)
 	n, err := known.ReadAt(got, 0)
 	m, fault := fresh.ReadAt(want, 0)
-	if n != m || !sameError(err, fault) || n <= mmap.Piece || !bytes.Equal(got[:n], want[:m]) {
+	if n != m || !sameError(err, fault) || n <= mmap.MaxCopy || !bytes.Equal(got[:n], want[:m]) {
 		t.Errorf("%d bytes, %v; page by page %d, %v; equal: %v", n, err, m, fault, bytes.Equal(got[:n], want[:min(n, m)]))
 	}
 }

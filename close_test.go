@@ -251,7 +251,7 @@ var arenaCalls = []arenaCall{
 	}},
 	{"Advise", 5, func(a *arena, t *tenant, rng *rand.Rand, _ []byte) {
 		off, n := t.span(rng)
-		for _, advice := range []mmap.Advice{mmap.Random, mmap.WillNeed, mmap.Normal} {
+		for _, advice := range []mmap.Advice{mmap.AdviceRandom, mmap.AdviceWillNeed, mmap.AdviceNormal} {
 			a.allowed(t, "Advise", t.Advise(off, int64(n), advice), errors.ErrUnsupported)
 		}
 	}},
@@ -393,7 +393,7 @@ var closedCalls = map[string]func(r *mmap.Region) error{
 	"Flush":        func(r *mmap.Region) error { return r.Flush() },
 	"FlushRange":   func(r *mmap.Region) error { return r.FlushRange(0, 1) },
 	"FlushAsync":   func(r *mmap.Region) error { return r.FlushAsync(0, 1) },
-	"Advise":       func(r *mmap.Region) error { return r.Advise(0, 1, mmap.Normal) },
+	"Advise":       func(r *mmap.Region) error { return r.Advise(0, 1, mmap.AdviceNormal) },
 	"Prefetch":     func(r *mmap.Region) error { return r.Prefetch(mmap.Span{Len: 1}) },
 	"Resident":     func(r *mmap.Region) error { _, err := r.Resident(0, 1); return err },
 	"CacheStat":    func(r *mmap.Region) error { _, err := r.CacheStat(0, 1); return err },

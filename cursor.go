@@ -20,7 +20,7 @@ func (r *Region) UnreadByte() error {
 func (r *Region) Seek(offset int64, whence int) (int64, error) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
-	if r.cursor.inFile {
+	if r.cursor.inFD {
 		return r.f.Seek(offset, whence)
 	}
 	at, err := r.seek(offset, whence)
@@ -37,7 +37,7 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 	if r.closed.Load() {
 		return 0, os.ErrClosed
 	}
-	ours := r.alone && r.base == 0 && r.window == 0 && !r.fixed()
+	ours := r.ownOffset && r.base == 0 && r.window == 0 && !r.memoryOnly()
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
@@ -46,7 +46,7 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 		if ours {
 			return r.f.Seek(offset, whence)
 		}
-		end, err := r.currentEnd()
+		end, err := r.fileEnd()
 		if err != nil {
 			return 0, err
 		}
@@ -67,12 +67,12 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 }
 
 // currentEnd asks the descriptor where the Region ends.
-func (r *Region) currentEnd() (int64, error) {
-	if r.fixed() {
+func (r *Region) fileEnd() (int64, error) {
+	if r.memoryOnly() {
 		return r.size.Load(), nil
 	}
 	size, err := r.call(fileArgs{kind: opStat})
-	return r.visible(size), err
+	return r.clampToWindow(size), err
 }
 
 // SyscallConn returns the descriptor for system calls that package syscall and
@@ -85,8 +85,8 @@ func (r *Region) currentEnd() (int64, error) {
 // for a Region of a part of a file, and for one whose descriptor is a mere
 // duplicate.
 func (r *Region) SyscallConn() (syscall.RawConn, error) {
-	err := r.orClosed(nil)
-	if err == nil && (r.fixed() || r.window > 0 || r.base > 0 || !r.alone && !r.stream || !r.unrestricted()) {
+	err := r.closedOr(nil)
+	if err == nil && (r.memoryOnly() || r.window > 0 || r.base > 0 || !r.ownOffset && !r.unsized || !r.unrestricted()) {
 		err = errors.ErrUnsupported
 	}
 	if err != nil {
@@ -99,51 +99,51 @@ func (r *Region) SyscallConn() (syscall.RawConn, error) {
 type rawConn struct{ r *Region }
 
 // enter moves the cursor into the descriptor.
-func (c rawConn) enter() error {
+func (c rawConn) moveCursorToFD() error {
 	r := c.r
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	if r.closed.Load() {
 		return wrap("SyscallConn", r.name, os.ErrClosed)
 	}
-	if r.cursor.inFile {
+	if r.cursor.inFD {
 		return nil
 	}
 	if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
 		return err
 	}
-	r.cursor.inFile = true
+	r.cursor.inFD = true
 	return nil
 }
 
 // leave gives an error of the descriptor its name.
-func (c rawConn) leave(err error) error {
+func (c rawConn) wrapErr(err error) error {
 	if err != nil {
-		err = wrap("SyscallConn", c.r.name, c.r.orClosed(err))
+		err = wrap("SyscallConn", c.r.name, c.r.closedOr(err))
 	}
 	return err
 }
 
 // Control implements [syscall.RawConn].
 func (c rawConn) Control(f func(fd uintptr)) error {
-	if err := c.enter(); err != nil {
+	if err := c.moveCursorToFD(); err != nil {
 		return err
 	}
-	return c.leave(c.r.conn.Control(f))
+	return c.wrapErr(c.r.conn.Control(f))
 }
 
 // Read implements [syscall.RawConn].
 func (c rawConn) Read(f func(fd uintptr) (done bool)) error {
-	if err := c.enter(); err != nil {
+	if err := c.moveCursorToFD(); err != nil {
 		return err
 	}
-	return c.leave(c.r.conn.Read(f))
+	return c.wrapErr(c.r.conn.Read(f))
 }
 
 // Write implements [syscall.RawConn].
 func (c rawConn) Write(f func(fd uintptr) (done bool)) error {
-	if err := c.enter(); err != nil {
+	if err := c.moveCursorToFD(); err != nil {
 		return err
 	}
-	return c.leave(c.r.conn.Write(f))
+	return c.wrapErr(c.r.conn.Write(f))
 }

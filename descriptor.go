@@ -31,10 +31,10 @@ const (
 	opStat  = iota // fstat; the size is left in n
 	opSync         // sys.SyncFile
 	opMsync        // sys.Sync of b
-	opStart        // sys.StartSync of n bytes from off on
+	opStart        // sys.StartWriteback of n bytes from off on
 	opBack         // sys.WriteBack from off on
 	opCache        // sys.CacheStat of n bytes from off on, left in cache
-	opNow          // sys.ReadNow of b at off; the count is left in n
+	opNow          // sys.PreadNowait of b at off; the count is left in n
 )
 
 var fileOps = sync.Pool{New: func() any {
@@ -54,14 +54,14 @@ func (op *fileOp) call(fd uintptr) {
 	case opMsync:
 		op.err = sys.Sync(fd, op.b)
 	case opStart:
-		op.err = sys.StartSync(fd, op.off, op.n, op.b)
+		op.err = sys.StartWriteback(fd, op.off, op.n, op.b)
 	case opBack:
 		op.err = sys.WriteBack(fd, op.off)
 	case opCache:
 		op.cache, op.err = sys.CacheStat(fd, op.off, op.n)
 	case opNow:
 		var n int
-		n, op.err = sys.ReadNow(fd, op.b, op.off)
+		n, op.err = sys.PreadNowait(fd, op.b, op.off)
 		op.n = int64(n)
 	}
 }

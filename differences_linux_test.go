@@ -60,7 +60,7 @@ func TestDifferenceInotify(t *testing.T) {
 // Region and as it is.
 func inMemory(t *testing.T, size int64) (r *mmap.Region, f *os.File) {
 	t.Helper()
-	f, err := sys.Memory("differences", size)
+	f, err := sys.NewMemFile("differences", size)
 	if err != nil {
 		t.Skip("no memfd: ", err)
 	}

@@ -14,19 +14,19 @@ type Ledger struct {
 
 // ReadLedger returns the counts of this moment.
 func ReadLedger() Ledger {
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	return Ledger{ledger.held, ledger.dead, len(ledger.raw), len(ledger.grave), ledger.collecting}
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	return Ledger{account.vmas, account.unreclaimed, len(account.pinned), len(account.quarantine), account.gcRunning}
 }
 
 // MapLimit is the number of ranges at which the library stops mapping.
-func MapLimit() int { return mapLimit() }
+func MapLimit() int { return maxVMAs() }
 
 // DeadAtFirst is how many dead ranges start the first collection.
-const DeadAtFirst = deadAtFirst
+const DeadAtFirst = minGCThreshold
 
 // Collect runs the collector, and most of what it found to clean up.
-func Collect() { collect() }
+func Collect() { runGC() }
 
 // Memory returns where the Region's current mapping lies, and what keeps that
 // from being given back; nothing if there is none.
@@ -42,20 +42,20 @@ func Memory(r *Region) (addr uintptr, n int, hold any) {
 func Past(r *Region) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.pastAlive())
+	return len(r.liveOldRanges())
 }
 
 // Piece is the length from which a copy goes in parts.
-const Piece = piece
+const MaxCopy = maxCopy
 
 // Transfer copies n bytes inside b from src to dst, in pieces of step.
 func Transfer(b []byte, dst, src, n, step int) int {
-	return transfer(unsafe.Add(start(b), dst), unsafe.Add(start(b), src), n, step)
+	return copyChunks(unsafe.Add(dataPtr(b), dst), unsafe.Add(dataPtr(b), src), n, step)
 }
 
 // Guarded copies at once, and reports whether it did.
 func Guarded(b []byte, dst, src, n int) bool {
-	return guarded(unsafe.Add(start(b), dst), unsafe.Add(start(b), src), n)
+	return guardedCopy(unsafe.Add(dataPtr(b), dst), unsafe.Add(dataPtr(b), src), n)
 }
 
 // Bitmap is the set of numbers below N in which pages are kept.
@@ -65,17 +65,17 @@ type Bitmap struct {
 }
 
 // PartBits is how many numbers lie in one part of a Bitmap.
-const PartBits = partBits
+const PartBits = chunkBits
 
 func (s *Bitmap) Add(lo, hi int64)         { s.b.add(lo, hi, s.N) }
 func (s *Bitmap) Remove(lo, hi int64)      { s.b.remove(lo, hi) }
-func (s *Bitmap) All(lo, hi int64) bool    { return s.b.all(lo, hi) }
-func (s *Bitmap) After(lo, hi int64) int64 { return s.b.after(lo, hi) }
+func (s *Bitmap) All(lo, hi int64) bool    { return s.b.contains(lo, hi) }
+func (s *Bitmap) After(lo, hi int64) int64 { return s.b.nextClear(lo, hi) }
 func (s *Bitmap) Count(lo, hi int64) int64 { return s.b.count(lo, hi) }
-func (s *Bitmap) Some() bool               { return s.b.some() }
+func (s *Bitmap) Some() bool               { return s.b.any() }
 
 // AssumeCold lets no page ever be seen resident or writable.
-func AssumeCold() { assume = allCold }
+func AssumeCold() { assumePages = assumeCold }
 
 // AssumeHot lets every page be so, whether it is or not.
-func AssumeHot() { assume = allHot }
+func AssumeHot() { assumePages = assumeWarm }

@@ -92,7 +92,7 @@ func sameError(a, b error) bool {
 // mmap.Piece bytes go in parts.
 func cutSizes() (small, large int) {
 	page := os.Getpagesize()
-	return 8 * page, 2*mmap.Piece + 5*page
+	return 8 * page, 2*mmap.MaxCopy + 5*page
 }
 
 // TestCutReadAt: reads over the new end of the file return what os.File
@@ -106,11 +106,11 @@ func TestCutReadAt(t *testing.T) {
 		{small, page, 0, small}, {small, page, page, 1}, {small, page, page - 1, 2},
 		{small, page, 2*page + 7, 100}, {small, 3 * page, 17, 3*page - 17}, {small, 3 * page, 17, 3*page - 16},
 		{small, page + 5, page + 3, page}, {small, 1, 0, page + 1}, {small, 3*page - 1, 3*page - 2, page},
-		{large, 0, 0, large}, {large, mmap.Piece, 0, large}, {large, mmap.Piece + page, 5, large - 5},
-		{large, 2 * mmap.Piece, page, large - page}, {large, 2*mmap.Piece + page + 9, 0, large},
+		{large, 0, 0, large}, {large, mmap.MaxCopy, 0, large}, {large, mmap.MaxCopy + page, 5, large - 5},
+		{large, 2 * mmap.MaxCopy, page, large - page}, {large, 2*mmap.MaxCopy + page + 9, 0, large},
 		// The new end is in the last page of a part: the fault comes after it.
-		{large, mmap.Piece - 10, 0, large}, {large, mmap.Piece - page + 1, 0, large}, {large, 2*mmap.Piece - 1, 0, large},
-		{large, mmap.Piece + 90, 100, large - 100},
+		{large, mmap.MaxCopy - 10, 0, large}, {large, mmap.MaxCopy - page + 1, 0, large}, {large, 2*mmap.MaxCopy - 1, 0, large},
+		{large, mmap.MaxCopy + 90, 100, large - 100},
 	} {
 		t.Run(fmt.Sprintf("size=%d/left=%d/off=%d/n=%d", c.size, c.left, c.off, c.n), func(t *testing.T) {
 			k := newCut(t, c.size, c.left)
@@ -140,10 +140,10 @@ func TestCutWriteAt(t *testing.T) {
 		{small, page, page, 1}, {small, page, page - 1, 2}, {small, page, 2*page + 7, 100},
 		{small, 3 * page, 17, 3*page - 17}, {small, 3 * page, 17, 3*page - 16}, {small, page + 5, page + 3, page},
 		{small, page, small, 10}, {small, page, small - 5, 10},
-		{large, 0, 0, large}, {large, mmap.Piece, 0, large}, {large, mmap.Piece + page, 5, large - 5},
-		{large, 2 * mmap.Piece, page, large - page},
-		{large, mmap.Piece - 10, 0, large}, {large, mmap.Piece - page + 1, 0, large}, {large, 2*mmap.Piece - 1, 0, large},
-		{large, mmap.Piece + 90, 100, large - 100},
+		{large, 0, 0, large}, {large, mmap.MaxCopy, 0, large}, {large, mmap.MaxCopy + page, 5, large - 5},
+		{large, 2 * mmap.MaxCopy, page, large - page},
+		{large, mmap.MaxCopy - 10, 0, large}, {large, mmap.MaxCopy - page + 1, 0, large}, {large, 2*mmap.MaxCopy - 1, 0, large},
+		{large, mmap.MaxCopy + 90, 100, large - 100},
 	} {
 		t.Run(fmt.Sprintf("size=%d/left=%d/off=%d/n=%d", c.size, c.left, c.off, c.n), func(t *testing.T) {
 			k := newCut(t, c.size, c.left)

@@ -39,7 +39,7 @@ func (d *dirFS) open(op, name string) (fs.FS, error) {
 	if d.root == nil {
 		root, err := os.OpenRoot(d.dir)
 		if err != nil {
-			return nil, &fs.PathError{Op: op, Path: name, Err: bare(err)}
+			return nil, &fs.PathError{Op: op, Path: name, Err: underlyingError(err)}
 		}
 		d.root = root.FS()
 	}
@@ -61,7 +61,7 @@ func (d *dirFS) Open(name string) (fs.File, error) {
 	if !ok {
 		return opened, nil
 	}
-	if !regular(f) {
+	if !isRegular(f) {
 		return f, nil
 	}
 	r, err := newRegion(f, os.O_RDONLY, true, Options{})

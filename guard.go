@@ -12,7 +12,7 @@ import (
 // piece bounds one copy. A memmove cannot be preempted, and while it runs the
 // collector waits: 1 GiB in one piece holds it up for 200 ms. Between two
 // pieces there is a call, and with it a place to stop.
-const piece = 256 << 10
+const maxCopy = 256 << 10
 
 // guarded copies n bytes, a piece at most, and reports whether it got to the
 // end. The caller has set SetPanicOnFault. A fault says nothing about how much
@@ -29,7 +29,7 @@ const piece = 256 << 10
 //
 //go:noinline
 //go:nocheckptr
-func guarded(dst, src unsafe.Pointer, n int) (ok bool) {
+func guardedCopy(dst, src unsafe.Pointer, n int) (ok bool) {
 	if uintptr(dst)-uintptr(src) < uintptr(n) {
 		return false // overlapping: see transfer
 	}
@@ -38,13 +38,13 @@ func guarded(dst, src unsafe.Pointer, n int) (ok bool) {
 			recover()
 		}
 	}()
-	copy((*[piece]byte)(dst)[:n], (*[piece]byte)(src)[:n])
+	copy((*[maxCopy]byte)(dst)[:n], (*[maxCopy]byte)(src)[:n])
 	ok = true
 	return
 }
 
 // start returns where p's bytes lie.
-func start(p []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(p)) }
+func dataPtr(p []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(p)) }
 
 // stringBytes returns the bytes of s, not to be written to.
 func stringBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
@@ -59,13 +59,13 @@ func (m *mapping) bytes(off, n int64) []byte {
 }
 
 // around returns the memory of the whole pages that hold [off, off+n).
-func (m *mapping) around(off, n int64) []byte {
+func (m *mapping) pagesOf(off, n int64) []byte {
 	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
 }
 
 // has reports whether p begins in the mapping's memory.
-func (m *mapping) has(p []byte) bool {
-	_, has := m.mem.offset(uintptr(start(p)))
+func (m *mapping) contains(p []byte) bool {
+	_, has := m.mem.offset(uintptr(dataPtr(p)))
 	return has
 }
 
@@ -73,14 +73,14 @@ func (m *mapping) has(p []byte) bool {
 // from off on: the kernel, which copies page by page, would smear them.
 func (m *mapping) overlaps(p []byte, off int64) bool {
 	at, n := uintptr(m.addr(off)), uintptr(len(p))
-	return at-uintptr(start(p)) < n || uintptr(start(p))-at < n
+	return at-uintptr(dataPtr(p)) < n || uintptr(dataPtr(p))-at < n
 }
 
 // aside returns a copy of p, which lies in mapped memory, or p itself if it
 // cannot be read: then the kernel will say so.
-func aside(p []byte) []byte {
+func snapshot(p []byte) []byte {
 	q := make([]byte, len(p))
-	if transfer(start(q), start(p), len(p), piece) < len(p) {
+	if copyChunks(dataPtr(q), dataPtr(p), len(p), maxCopy) < len(p) {
 		return p
 	}
 	return q
@@ -89,29 +89,29 @@ func aside(p []byte) []byte {
 // load copies from the mapping in pieces of at most step bytes and returns
 // how many bytes arrived for certain: all, or whole pieces before a fault.
 func (m *mapping) load(p []byte, off int64, step int) int {
-	n := transfer(start(p), m.addr(off), len(p), step)
+	n := copyChunks(dataPtr(p), m.addr(off), len(p), step)
 	runtime.KeepAlive(m)
 	return n
 }
 
 // store copies into the mapping, as load copies out of it.
 func (m *mapping) store(p []byte, off int64, step int) int {
-	n := transfer(m.addr(off), start(p), len(p), step)
+	n := copyChunks(m.addr(off), dataPtr(p), len(p), step)
 	runtime.KeepAlive(m)
 	return n
 }
 
 // transfer copies n bytes in pieces, guarded, and returns how many arrived for
 // certain.
-func transfer(dst, src unsafe.Pointer, n, step int) (done int) {
+func copyChunks(dst, src unsafe.Pointer, n, step int) (done int) {
 	old := debug.SetPanicOnFault(true)
 	defer debug.SetPanicOnFault(old)
 	if uintptr(dst)-uintptr(src) < uintptr(n) {
-		return bounce(dst, src, n)
+		return copyBackward(dst, src, n)
 	}
 	for done < n {
 		c := min(step, n-done)
-		if !guarded(unsafe.Add(dst, done), unsafe.Add(src, done), c) {
+		if !guardedCopy(unsafe.Add(dst, done), unsafe.Add(src, done), c) {
 			break
 		}
 		done += c
@@ -121,13 +121,13 @@ func transfer(dst, src unsafe.Pointer, n, step int) (done int) {
 
 // bounce copies n bytes to a place that begins inside them, from the end on,
 // through a buffer. It arrives whole or not at all.
-func bounce(dst, src unsafe.Pointer, n int) int {
+func copyBackward(dst, src unsafe.Pointer, n int) int {
 	var buf [512]byte
 	for left := n; left > 0; {
 		c := min(left, len(buf))
 		left -= c
-		if !guarded(unsafe.Pointer(&buf), unsafe.Add(src, left), c) ||
-			!guarded(unsafe.Add(dst, left), unsafe.Pointer(&buf), c) {
+		if !guardedCopy(unsafe.Pointer(&buf), unsafe.Add(src, left), c) ||
+			!guardedCopy(unsafe.Add(dst, left), unsafe.Pointer(&buf), c) {
 			return 0
 		}
 	}
@@ -136,12 +136,12 @@ func bounce(dst, src unsafe.Pointer, n int) int {
 
 // clear zeroes the mapping's bytes [off, end) where they are not zero yet, so
 // that clean pages stay clean. Bytes that cannot be reached need no clearing.
-func (m *mapping) clear(off, end int64) {
+func (m *mapping) zero(off, end int64) {
 	var zero, have [512]byte
 	for off < end {
 		n := min(end-off, int64(len(have)))
-		if m.load(have[:n], off, piece) == int(n) && have != zero {
-			m.store(zero[:n], off, piece)
+		if m.load(have[:n], off, maxCopy) == int(n) && have != zero {
+			m.store(zero[:n], off, maxCopy)
 		}
 		have = zero
 		off += n

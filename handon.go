@@ -17,51 +17,51 @@ import (
 // who hand it straight to the kernel: files, TCP and Unix connections.
 // Regular files are given the descriptor, everyone else copies.
 func (r *Region) WriteTo(w io.Writer) (int64, error) {
-	inFile, err := r.whereCursor()
+	inFile, err := r.cursorInFD()
 	if err != nil {
 		return 0, wrap("read", r.name, err)
 	}
-	if inFile && (r.stream || r.unrestricted()) {
+	if inFile && (r.unsized || r.unrestricted()) {
 		return r.f.WriteTo(w)
 	}
 	switch f, ok := w.(*os.File); {
-	case ok && regular(f) && r.handsOver():
-		return r.handOver(f)
-	case ok || socket(w):
-		return r.send(w)
+	case ok && isRegular(f) && r.canCopyFD():
+		return r.copyFDTo(f)
+	case ok || isNetConn(w):
+		return r.writeMappedTo(w)
 	}
 	if rf, ok := w.(io.ReaderFrom); ok {
-		return rf.ReadFrom(source{r})
+		return rf.ReadFrom(regionWithoutWriteTo{r})
 	}
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
-	return io.CopyBuffer(w, plainReader{r}, buf[:])
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	return io.CopyBuffer(w, readerOnly{r}, buf[:])
 }
 
 // whereCursor reports whether the cursor is the descriptor's.
-func (r *Region) whereCursor() (inFile bool, err error) {
+func (r *Region) cursorInFD() (inFile bool, err error) {
 	if r.closed.Load() {
 		return false, os.ErrClosed
 	}
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
-	return r.cursor.inFile, nil
+	return r.cursor.inFD, nil
 }
 
 // source shows a Region without its WriteTo to a ReadFrom: what is left, its
 // descriptor, is what net takes for sendfile.
-type source struct{ r *Region }
+type regionWithoutWriteTo struct{ r *Region }
 
-func (s source) Read(p []byte) (int, error)            { return s.r.Read(p) }
-func (s source) SyscallConn() (syscall.RawConn, error) { return s.r.SyscallConn() }
+func (s regionWithoutWriteTo) Read(p []byte) (int, error)            { return s.r.Read(p) }
+func (s regionWithoutWriteTo) SyscallConn() (syscall.RawConn, error) { return s.r.SyscallConn() }
 
 // plainReader shows nothing but Read.
-type plainReader struct{ r *Region }
+type readerOnly struct{ r *Region }
 
-func (s plainReader) Read(p []byte) (int, error) { return s.r.Read(p) }
+func (s readerOnly) Read(p []byte) (int, error) { return s.r.Read(p) }
 
 // regular reports whether f is a regular file.
-func regular(f *os.File) bool {
+func isRegular(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode().IsRegular()
 }
@@ -69,7 +69,7 @@ func regular(f *os.File) bool {
 // socket reports whether w is a connection of package net that gives what it
 // is written straight to the kernel. Asking by name spares the library, and
 // all its users, the import of net.
-func socket(w io.Writer) bool {
+func isNetConn(w io.Writer) bool {
 	t := reflect.TypeOf(w)
 	if t == nil || t.Kind() != reflect.Pointer || t.Elem().PkgPath() != "net" {
 		return false
@@ -79,19 +79,19 @@ func socket(w io.Writer) bool {
 
 // handsOver reports whether the descriptor stands for the Region's bytes and
 // its offset is ours to move.
-func (r *Region) handsOver() bool {
-	return sys.Coherent && r.alone && !r.fixed() && r.window == 0 && r.base == 0 && r.unrestricted()
+func (r *Region) canCopyFD() bool {
+	return sys.Coherent && r.ownOffset && !r.memoryOnly() && r.window == 0 && r.base == 0 && r.unrestricted()
 }
 
 // handOver lets the kernel copy from descriptor to descriptor.
-func (r *Region) handOver(w *os.File) (int64, error) {
+func (r *Region) copyFDTo(w *os.File) (int64, error) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
-	if r.cursor.inFile {
+	if r.cursor.inFD {
 		return r.f.WriteTo(w)
 	}
 	if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
-		return 0, wrap("read", r.name, bare(err))
+		return 0, wrap("read", r.name, underlyingError(err))
 	}
 	n, err := io.Copy(w, r.f)
 	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {
@@ -102,21 +102,21 @@ func (r *Region) handOver(w *os.File) (int64, error) {
 
 // sendPiece is how much memory a socket is given at once. More gains nothing, and
 // the cursor moves piece by piece.
-const sendPiece = 2 << 20
+const sendChunk = 2 << 20
 
 // send writes from memory itself. The kernel answers a page that is not there
 // with a short count or EFAULT, never with a signal; what is left then goes
 // the way of all readers, and ends with what the descriptor says.
-func (r *Region) send(w io.Writer) (total int64, err error) {
+func (r *Region) writeMappedTo(w io.Writer) (total int64, err error) {
 	for {
-		m, b := r.ahead(sendPiece)
+		m, b := r.mappedAtCursor(sendChunk)
 		if len(b) == 0 {
 			break
 		}
 		n, err := w.Write(b)
 		runtime.KeepAlive(m)
 		n = max(n, 0)
-		r.skip(int64(n))
+		r.advance(int64(n))
 		total += int64(n)
 		if errors.Is(err, sys.Fault) || r.closed.Load() {
 			break
@@ -125,29 +125,29 @@ func (r *Region) send(w io.Writer) (total int64, err error) {
 			return total, err
 		}
 	}
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
-	rest, err := io.CopyBuffer(plainWriter{w}, plainReader{r}, buf[:])
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	rest, err := io.CopyBuffer(writerOnly{w}, readerOnly{r}, buf[:])
 	return total + rest, err
 }
 
 // plainWriter shows nothing but Write.
-type plainWriter struct{ io.Writer }
+type writerOnly struct{ io.Writer }
 
 // ahead returns the mapped bytes from the cursor on, n at most, and what keeps
 // them mapped.
-func (r *Region) ahead(n int64) (*mapping, []byte) {
+func (r *Region) mappedAtCursor(n int64) (*mapping, []byte) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	off := r.cursor.off
-	if r.cursor.inFile || off >= r.size.Load() {
+	if r.cursor.inFD || off >= r.size.Load() {
 		return nil, nil
 	}
 	m, err := r.mapped()
 	if err != nil {
 		return nil, nil
 	}
-	n = r.allowed(off, max(min(n, m.extent.Load()-off), 0), sys.Read)
+	n = r.permittedPrefix(off, max(min(n, m.backed.Load()-off), 0), sys.Read)
 	if n == 0 {
 		return nil, nil
 	}
@@ -155,7 +155,7 @@ func (r *Region) ahead(n int64) (*mapping, []byte) {
 }
 
 // skip moves the cursor on by n bytes.
-func (r *Region) skip(n int64) {
+func (r *Region) advance(n int64) {
 	r.cursor.Lock()
 	r.cursor.off += n
 	r.cursor.Unlock()
@@ -166,26 +166,26 @@ func (r *Region) skip(n int64) {
 // copies, where it can; what others read goes through a buffer, because an
 // [io.Reader] may use all of a slice as scratch.
 func (r *Region) ReadFrom(src io.Reader) (int64, error) {
-	if r.stream {
+	if r.unsized {
 		return r.f.ReadFrom(src)
 	}
-	if r.handsOver() && !r.appends && fromFile(src) {
-		return r.takeOver(src)
+	if r.canCopyFD() && !r.appendMode && isOSFile(src) {
+		return r.copyFDFrom(src)
 	}
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
-	return io.CopyBuffer(writerOnly{r}, src, buf[:])
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	return io.CopyBuffer(regionWriterOnly{r}, src, buf[:])
 }
 
 // writerOnly shows nothing but Write.
-type writerOnly struct{ r *Region }
+type regionWriterOnly struct{ r *Region }
 
-func (w writerOnly) Write(p []byte) (int, error) { return w.r.Write(p) }
+func (w regionWriterOnly) Write(p []byte) (int, error) { return w.r.Write(p) }
 
 // fromFile reports whether src is a regular file, or the beginning of one, as
 // io.Copy and io.CopyN pass it on: an *os.File, or what package os makes of one
 // to hide its WriteTo.
-func fromFile(src io.Reader) bool {
+func isOSFile(src io.Reader) bool {
 	if part, ok := src.(*io.LimitedReader); ok {
 		src = part.R
 	}
@@ -203,26 +203,26 @@ func fromFile(src io.Reader) bool {
 
 // takeOver lets the kernel copy from descriptor to descriptor. The size is
 // asked for afterwards, so the control lock need not be held meanwhile.
-func (r *Region) takeOver(src io.Reader) (int64, error) {
+func (r *Region) copyFDFrom(src io.Reader) (int64, error) {
 	if r.closed.Load() {
 		return r.f.ReadFrom(src)
 	}
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
-	if !r.cursor.inFile {
+	if !r.cursor.inFD {
 		if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
-			return 0, wrap("write", r.name, bare(err))
+			return 0, wrap("write", r.name, underlyingError(err))
 		}
 	}
 	r.mu.Lock()
-	if r.readyTail() {
-		defer r.growing.Add(-1)
+	if r.prepareExtend() {
+		defer r.pendingExtends.Add(-1)
 	}
 	r.mu.Unlock()
 	n, err := r.f.ReadFrom(src)
 	if at, bad := r.f.Seek(0, io.SeekCurrent); bad == nil {
 		r.cursor.off = at
 	}
-	r.noticed()
+	r.refreshSize()
 	return n, err
 }

@@ -16,12 +16,12 @@ const layoutPages = 65
 // layoutModel is the plainest layout there is: what each page is, one by one,
 // and whether a map begins with it.
 type layoutModel struct {
-	is  [layoutPages]attr
+	is  [layoutPages]pageAttr
 	cut [layoutPages]bool
 }
 
 // with is layout.with, in pages.
-func (m *layoutModel) with(lo, hi int, merge bool, change func(*attr)) {
+func (m *layoutModel) with(lo, hi int, merge bool, change func(*pageAttr)) {
 	for i := lo; i < hi; i++ {
 		change(&m.is[i])
 	}
@@ -41,7 +41,7 @@ func (m *layoutModel) cuts() (n int) {
 }
 
 // find returns the first page of [lo, hi) that is what is asked for, or -1.
-func (m *layoutModel) find(lo, hi int, is func(attr) bool) int {
+func (m *layoutModel) find(lo, hi int, is func(pageAttr) bool) int {
 	for i := lo; i < hi; i++ {
 		if is(m.is[i]) {
 			return i
@@ -51,16 +51,16 @@ func (m *layoutModel) find(lo, hi int, is func(attr) bool) int {
 }
 
 // layoutChanges are what the control calls make of a page.
-var layoutChanges = []func(*attr){
-	func(a *attr) { a.denied, a.granted = 0, 0 },
-	func(a *attr) { a.denied, a.granted = sys.Write, 0 },
-	func(a *attr) { a.denied, a.granted = sys.Read|sys.Write, 0 },
-	func(a *attr) { a.denied, a.granted = 0, sys.Exec },
-	func(a *attr) { a.locked = true },
-	func(a *attr) { a.locked = false },
-	func(a *attr) { *a = attr{released: true} },
-	Normal.note(), Sequential.note(), Random.note(), HugePage.note(), NoHugePage.note(),
-	DontFork.note(), DoFork.note(), DontDump.note(), DoDump.note(), Mergeable.note(), Unmergeable.note(),
+var layoutChanges = []func(*pageAttr){
+	func(a *pageAttr) { a.denied, a.granted = 0, 0 },
+	func(a *pageAttr) { a.denied, a.granted = sys.Write, 0 },
+	func(a *pageAttr) { a.denied, a.granted = sys.Read|sys.Write, 0 },
+	func(a *pageAttr) { a.denied, a.granted = 0, sys.Exec },
+	func(a *pageAttr) { a.locked = true },
+	func(a *pageAttr) { a.locked = false },
+	func(a *pageAttr) { *a = pageAttr{released: true} },
+	AdviceNormal.attrUpdate(), AdviceSequential.attrUpdate(), AdviceRandom.attrUpdate(), AdviceHugePage.attrUpdate(), AdviceNoHugePage.attrUpdate(),
+	AdviceDontFork.attrUpdate(), AdviceDoFork.attrUpdate(), AdviceDontDump.attrUpdate(), AdviceDoDump.attrUpdate(), AdviceMergeable.attrUpdate(), AdviceUnmergeable.attrUpdate(),
 }
 
 // TestLayoutModel plays random changes on a layout and on its model, and
@@ -69,13 +69,13 @@ func TestLayoutModel(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for round := range 30 {
 		merge := round%2 == 0
-		var l layout
+		var l attrTable
 		var m layoutModel
 		for i := range 60 {
 			lo, hi := layoutRange(rnd)
 			change := layoutChanges[rnd.IntN(len(layoutChanges))]
 			before := slices.Clone(l)
-			next := l.with(int64(lo)*pageSize, layoutEnd(hi), merge, change)
+			next := l.update(int64(lo)*pageSize, layoutEnd(hi), merge, change)
 			if !slices.Equal(l, before) {
 				t.Fatalf("with changed the layout it was called on: %+v, was %+v", l, before)
 			}
@@ -108,20 +108,20 @@ func layoutEnd(hi int) int64 {
 
 // checkLayout compares a layout with its model: page by page, the count of
 // maps, and what find says of every range.
-func checkLayout(t *testing.T, l layout, m *layoutModel) {
+func checkLayout(t *testing.T, l attrTable, m *layoutModel) {
 	t.Helper()
 	for i, s := range l {
 		if i == 0 && s.start != 0 || i > 0 && s.start <= l[i-1].start {
 			t.Fatalf("stretch %d of %+v does not follow from the one before", i, l)
 		}
 	}
-	if l.cuts() != m.cuts() {
-		t.Fatalf("%d cuts, want %d: %+v", l.cuts(), m.cuts(), l)
+	if l.extraVMAs() != m.cuts() {
+		t.Fatalf("%d cuts, want %d: %+v", l.extraVMAs(), m.cuts(), l)
 	}
-	for what, is := range map[string]func(attr) bool{
-		"released": func(a attr) bool { return a.released },
-		"denied":   func(a attr) bool { return a.denied&sys.Write != 0 },
-		"locked":   func(a attr) bool { return a.locked },
+	for what, is := range map[string]func(pageAttr) bool{
+		"released": func(a pageAttr) bool { return a.released },
+		"denied":   func(a pageAttr) bool { return a.denied&sys.Write != 0 },
+		"locked":   func(a pageAttr) bool { return a.locked },
 	} {
 		for lo := range layoutPages {
 			checkFind(t, what, l, m, lo, is)
@@ -131,13 +131,13 @@ func checkLayout(t *testing.T, l layout, m *layoutModel) {
 
 // checkFind asks for ranges that begin in page lo, at its first byte and
 // inside it, and end at a page and inside one.
-func checkFind(t *testing.T, what string, l layout, m *layoutModel, lo int, is func(attr) bool) {
+func checkFind(t *testing.T, what string, l attrTable, m *layoutModel, lo int, is func(pageAttr) bool) {
 	t.Helper()
 	for _, hi := range []int{lo + 1, (lo + 1 + layoutPages) / 2, layoutPages} {
 		page := m.find(lo, hi, is)
 		for _, in := range []int64{0, 1, pageSize - 1} {
 			want := max(int64(page)*pageSize, int64(lo)*pageSize+in)
-			at, found := l.find(int64(lo)*pageSize+in, layoutEnd(hi), is)
+			at, found := l.firstWhere(int64(lo)*pageSize+in, layoutEnd(hi), is)
 			if found != (page >= 0) || found && at != want {
 				t.Fatalf("%s: find from %d.%d to %d: %d, %v; want page %d (%+v)", what, lo, in, hi, at, found, page, l)
 			}
@@ -147,13 +147,13 @@ func checkFind(t *testing.T, what string, l layout, m *layoutModel, lo int, is f
 
 // TestLayoutFindNothing asks for empty ranges and asks empty layouts.
 func TestLayoutFindNothing(t *testing.T) {
-	always := func(attr) bool { return true }
-	l := layout(nil).with(pageSize, 2*pageSize, true, DontDump.note())
+	always := func(pageAttr) bool { return true }
+	l := attrTable(nil).update(pageSize, 2*pageSize, true, AdviceDontDump.attrUpdate())
 	for _, c := range []struct {
-		l      layout
+		l      attrTable
 		lo, hi int64
 	}{{nil, 0, math.MaxInt64}, {l, pageSize, pageSize}, {l, 2 * pageSize, pageSize}} {
-		if at, found := c.l.find(c.lo, c.hi, always); found {
+		if at, found := c.l.firstWhere(c.lo, c.hi, always); found {
 			t.Errorf("find in [%d, %d) of %+v: found %d", c.lo, c.hi, c.l, at)
 		}
 	}
@@ -162,15 +162,15 @@ func TestLayoutFindNothing(t *testing.T) {
 // TestLayoutAdvices checks that the advice with which a new mapping is made
 // like the last leads to the same attributes again.
 func TestLayoutAdvices(t *testing.T) {
-	for a := Normal; int(a) < len(adviceNames); a++ {
-		note := a.note()
+	for a := AdviceNormal; int(a) < len(adviceNames); a++ {
+		note := a.attrUpdate()
 		if note == nil {
 			continue
 		}
-		var want, got attr
+		var want, got pageAttr
 		note(&want)
-		for _, again := range want.advices() {
-			again.note()(&got)
+		for _, again := range want.advice() {
+			again.attrUpdate()(&got)
 		}
 		if got != want {
 			t.Errorf("%v makes a page %+v, and a new mapping %+v", a, want, got)

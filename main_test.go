@@ -61,7 +61,7 @@ func needsMemory(t testing.TB) {
 func needsCut(t testing.TB) {
 	t.Helper()
 	needsMemory(t)
-	if sys.HoldsSize {
+	if sys.MappingPinsSize {
 		t.Skip("a mapped file cannot be cut on this system")
 	}
 }

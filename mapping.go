@@ -20,26 +20,26 @@ import (
 // Truncate replaces it too, so that a writer that was under way then reports
 // to an end nobody asks any more.
 type mapping struct {
-	mem    *memory        // what keeps the addresses ours: whoever uses at keeps the mapping alive
-	at     unsafe.Pointer // the Region's byte 0
-	lead   int64          // bytes of mem before at
-	room   int64          // bytes from at on that the memory can show
-	limit  atomic.Int64   // bytes below it were seen resident: they are read without another look
-	open   atomic.Int64   // bytes below it were seen writable: they are written without another look
-	extent atomic.Int64   // bytes that are there: memory could serve them
-	pages  *pages         // what is known of the bytes from limit and open on
-	end    *atomic.Int64  // the highest end of a store since the last Flush
-	idle   atomic.Bool    // nothing was stored since the last ageing
+	mem        *addrRange     // what keeps the addresses ours: whoever uses at keeps the mapping alive
+	at         unsafe.Pointer // the Region's byte 0
+	lead       int64          // bytes of mem before at
+	capacity   int64          // bytes from at on that the memory can show
+	readLimit  atomic.Int64   // bytes below it were seen resident: they are read without another look
+	writeLimit atomic.Int64   // bytes below it were seen writable: they are written without another look
+	backed     atomic.Int64   // bytes that are there: memory could serve them
+	residency  *residency     // what is known of the bytes from limit and open on
+	dirtyEnd   *atomic.Int64  // the highest end of a store since the last Flush
+	idle       atomic.Bool    // nothing was stored since the last ageing
 }
 
 // stored notes that a store ended at end.
-func (m *mapping) stored(end int64) {
+func (m *mapping) noteStore(end int64) {
 	if m.idle.Load() {
 		m.idle.Store(false)
 	}
 	for {
-		old := m.end.Load()
-		if end <= old || m.end.CompareAndSwap(old, end) {
+		old := m.dirtyEnd.Load()
+		if end <= old || m.dirtyEnd.CompareAndSwap(old, end) {
 			return
 		}
 	}
@@ -48,220 +48,220 @@ func (m *mapping) stored(end int64) {
 // memory is one range of addresses that the library got from the system. Its
 // life ends when the collector proves that nobody holds it: then, and not at
 // Close, the addresses go back.
-type memory struct {
+type addrRange struct {
 	*block
 }
 
 // block is what outlives a memory until its addresses are given back. Retired
 // and cuts are guarded by ledger.mu.
 type block struct {
-	b       []byte
-	retired bool // revoked
-	cuts    int  // maps it takes beyond one
+	b         []byte
+	revoked   bool // revoked
+	extraVMAs int  // maps it takes beyond one
 
 	// raw: its bytes were handed out, so nothing proves that nobody holds
 	// them. Set under ledger.mu.
-	raw atomic.Bool
+	escaped atomic.Bool
 }
 
 // ledger counts the ranges of the process and keeps those that no collector
 // may take.
-var ledger = struct {
-	mu         sync.Mutex
-	held       int                  // ranges got and not yet given back
-	dead       int                  // of these, retired and waiting for the collector
-	deadBytes  uint64               // their bytes
-	raw        map[*memory]struct{} // handed out and not closed
-	grave      []*memory            // handed out and closed: the quarantine, oldest first
-	graveBytes uint64
-	collecting bool
-	patience   int // how many may be dead before the next collection
-}{raw: map[*memory]struct{}{}, patience: deadAtFirst}
+var account = struct {
+	mu               sync.Mutex
+	vmas             int                     // ranges got and not yet given back
+	unreclaimed      int                     // of these, retired and waiting for the collector
+	unreclaimedBytes uint64                  // their bytes
+	pinned           map[*addrRange]struct{} // handed out and not closed
+	quarantine       []*addrRange            // handed out and closed: the quarantine, oldest first
+	quarantineBytes  uint64
+	gcRunning        bool
+	gcThreshold      int // how many may be dead before the next collection
+}{pinned: map[*addrRange]struct{}{}, gcThreshold: minGCThreshold}
 
 // deadAtFirst is how many dead ranges make a collection worth while. 1000
 // closings then share its cost.
-const deadAtFirst = 1000
+const minGCThreshold = 1000
 
 // errMaps is why a Region stays on its descriptor when the process has many.
-var errMaps = errors.New("a quarter of the system's limit of maps is in use (vm.max_map_count on Linux)")
+var errTooManyMaps = errors.New("a quarter of the system's limit of maps is in use (vm.max_map_count on Linux)")
 
 // mapLimit is the number of ranges at which the library stops mapping: at the
 // system's own limit the Go heap dies first.
-func mapLimit() int { return sys.MaxMaps() / 4 }
+func maxVMAs() int { return sys.MaxMaps() / 4 }
 
 // newMemory maps n bytes. When addresses or maps run out it collects once and
 // tries once more.
-func newMemory(fd uintptr, off int64, n int, p sys.Prot, f sys.Flag, hint uintptr) (*memory, error) {
-	if !takeMap() {
-		if !anyDead() {
-			return nil, errMaps
+func newRange(fd uintptr, off int64, n int, p sys.Prot, f sys.Flag, hint uintptr) (*addrRange, error) {
+	if !reserveVMA() {
+		if !reclaimable() {
+			return nil, errTooManyMaps
 		}
-		collect()
-		if !takeMap() {
-			return nil, errMaps
+		runGC()
+		if !reserveVMA() {
+			return nil, errTooManyMaps
 		}
 	}
 	b, err := sys.Map(fd, off, n, p, f, hint)
 	if sys.NoMemory(err) {
-		collect() // dropped Regions hold addresses too
+		runGC() // dropped Regions hold addresses too
 		b, err = sys.Map(fd, off, n, p, f, hint)
 	}
 	if err != nil {
-		ledger.mu.Lock()
-		ledger.held--
-		ledger.mu.Unlock()
+		account.mu.Lock()
+		account.vmas--
+		account.mu.Unlock()
 		return nil, err
 	}
-	m := &memory{&block{b: b}}
-	runtime.AddCleanup(m, (*block).giveBack, m.block)
+	m := &addrRange{&block{b: b}}
+	runtime.AddCleanup(m, (*block).unmap, m.block)
 	return m, nil
 }
 
 // takeMap counts one range more, unless that is one too many.
-func takeMap() bool {
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	if ledger.held >= mapLimit() {
-		collectInBackground()
+func reserveVMA() bool {
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	if account.vmas >= maxVMAs() {
+		startGC()
 		return false
 	}
-	ledger.held++
+	account.vmas++
 	return true
 }
 
 // anyDead reports whether a collection could free a range.
-func anyDead() bool {
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	return ledger.dead > 0
+func reclaimable() bool {
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	return account.unreclaimed > 0
 }
 
 // giveBack returns the addresses. It runs when the collector has found that
 // nobody holds the memory.
-func (b *block) giveBack() {
+func (b *block) unmap() {
 	err := sys.Unmap(b.b)
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	if b.retired {
-		ledger.dead--
-		ledger.deadBytes -= uint64(len(b.b))
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	if b.revoked {
+		account.unreclaimed--
+		account.unreclaimedBytes -= uint64(len(b.b))
 	}
 	if err == nil { // a sealed range (mseal) stays, and stays counted
-		ledger.held -= 1 + b.cuts
+		account.vmas -= 1 + b.extraVMAs
 	}
 }
 
 // splitMore counts cuts maps more for the memory.
-func (b *block) splitMore(cuts int) {
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	if !b.retired {
-		ledger.held += cuts
-		b.cuts += cuts
+func (b *block) addVMAs(cuts int) {
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	if !b.revoked {
+		account.vmas += cuts
+		b.extraVMAs += cuts
 	}
 }
 
 // split counts cuts maps beyond one for the memory, unless those are too many.
-func (b *block) split(cuts int) bool {
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	more := cuts - b.cuts
-	if b.retired || more > 0 && ledger.held+more > mapLimit() {
+func (b *block) reserveVMAs(cuts int) bool {
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	more := cuts - b.extraVMAs
+	if b.revoked || more > 0 && account.vmas+more > maxVMAs() {
 		return false
 	}
-	ledger.held += more
-	b.cuts = cuts
+	account.vmas += more
+	b.extraVMAs = cuts
 	return true
 }
 
 // handOut notes that the memory's bytes are known outside the library. From
 // now on the memory lives until it is retired, whoever holds it.
-func (m *memory) handOut() {
-	if m.raw.Load() {
+func (m *addrRange) escape() {
+	if m.escaped.Load() {
 		return
 	}
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	if m.raw.Swap(true) {
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	if m.escaped.Swap(true) {
 		return
 	}
-	if m.retired {
-		ledger.dead--
-		ledger.deadBytes -= uint64(len(m.b))
-		bury(m)
+	if m.revoked {
+		account.unreclaimed--
+		account.unreclaimedBytes -= uint64(len(m.b))
+		quarantineLocked(m)
 		return
 	}
-	ledger.raw[m] = struct{}{}
+	account.pinned[m] = struct{}{}
 }
 
 // retire revokes the memory: from now on every touch faults. Without raw
 // bytes it then waits for the collector, with them for the quarantine's turn.
-func (m *memory) retire() error {
+func (m *addrRange) revoke() error {
 	err := sys.Revoke(m.b)
-	ledger.mu.Lock()
-	defer ledger.mu.Unlock()
-	if m.retired {
+	account.mu.Lock()
+	defer account.mu.Unlock()
+	if m.revoked {
 		return err
 	}
-	m.retired = true
+	m.revoked = true
 	if err == nil {
-		ledger.held -= m.cuts // it is one map now
-		m.cuts = 0
+		account.vmas -= m.extraVMAs // it is one map now
+		m.extraVMAs = 0
 	}
-	if m.raw.Load() {
-		delete(ledger.raw, m)
-		bury(m)
+	if m.escaped.Load() {
+		delete(account.pinned, m)
+		quarantineLocked(m)
 		return err
 	}
-	die(m)
+	awaitGCLocked(m)
 	return err
 }
 
 // bury puts m into the quarantine and lets the oldest go while the quarantine
 // is over its bound: an eighth of the addresses, or of the maps the library
 // allows itself. ledger.mu is held.
-func bury(m *memory) {
-	ledger.grave = append(ledger.grave, m)
-	ledger.graveBytes += uint64(len(m.b))
-	for len(ledger.grave) > mapLimit()/8 || ledger.graveBytes > sys.AddressSpace()/8 {
-		oldest := ledger.grave[0]
-		ledger.grave[0] = nil
-		ledger.grave = ledger.grave[1:]
-		ledger.graveBytes -= uint64(len(oldest.b))
-		die(oldest)
+func quarantineLocked(m *addrRange) {
+	account.quarantine = append(account.quarantine, m)
+	account.quarantineBytes += uint64(len(m.b))
+	for len(account.quarantine) > maxVMAs()/8 || account.quarantineBytes > sys.AddressSpace()/8 {
+		oldest := account.quarantine[0]
+		account.quarantine[0] = nil
+		account.quarantine = account.quarantine[1:]
+		account.quarantineBytes -= uint64(len(oldest.b))
+		awaitGCLocked(oldest)
 	}
 }
 
 // die counts m as waiting for the collector, and calls the collector when
 // enough wait. ledger.mu is held.
-func die(m *memory) {
-	ledger.dead++
-	ledger.deadBytes += uint64(len(m.b))
-	if ledger.dead >= ledger.patience || ledger.deadBytes > sys.AddressSpace()/8 {
-		collectInBackground()
+func awaitGCLocked(m *addrRange) {
+	account.unreclaimed++
+	account.unreclaimedBytes += uint64(len(m.b))
+	if account.unreclaimed >= account.gcThreshold || account.unreclaimedBytes > sys.AddressSpace()/8 {
+		startGC()
 	}
 }
 
 // collectInBackground starts one collection if none is under way. ledger.mu
 // is held.
-func collectInBackground() {
-	if ledger.collecting {
+func startGC() {
+	if account.gcRunning {
 		return
 	}
-	ledger.collecting = true
+	account.gcRunning = true
 	go func() {
-		collect()
-		ledger.mu.Lock()
-		defer ledger.mu.Unlock()
-		ledger.collecting = false
+		runGC()
+		account.mu.Lock()
+		defer account.mu.Unlock()
+		account.gcRunning = false
 		// What is left is held by somebody: do not ask again at once.
-		ledger.patience = min(deadAtFirst+2*ledger.dead, mapLimit()/2)
+		account.gcThreshold = min(minGCThreshold+2*account.unreclaimed, maxVMAs()/2)
 	}()
 }
 
 // collect runs the collector and waits until the cleanups have had their
 // turn, or for a tenth of a second.
-func collect() {
+func runGC() {
 	done := make(chan struct{})
 	mark := new([32]byte)
 	runtime.AddCleanup(mark, func(c chan struct{}) { close(c) }, done)

@@ -32,7 +32,7 @@ func Create(name string) (*Region, error) {
 // What is not a regular file, and what cannot be mapped, is served by the
 // descriptor alone: see [Region.View].
 func OpenFile(name string, flag int, perm fs.FileMode, opts *Options) (*Region, error) {
-	o := opts.value()
+	o := opts.orDefault()
 	if err := o.check(flag); err != nil {
 		return nil, wrap("open", name, err)
 	}
@@ -62,7 +62,7 @@ func Map(f *os.File, opts *Options) (*Region, error) {
 	if err != nil {
 		return nil, wrap("map", f.Name(), err)
 	}
-	o := opts.value()
+	o := opts.orDefault()
 	var r *Region
 	if err = o.check(flag); err == nil {
 		r, err = newRegion(own, flag, alone, o)
@@ -80,7 +80,7 @@ func Map(f *os.File, opts *Options) (*Region, error) {
 // meaning for it and must be zero.
 func Anonymous(size int64, opts *Options) (*Region, error) {
 	const name = "anonymous"
-	o := opts.value()
+	o := opts.orDefault()
 	err := o.check(os.O_RDWR)
 	if err == nil && (o.Offset != 0 || o.Length != 0 || o.Private || o.MapSync) {
 		err = fmt.Errorf("options Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
@@ -98,9 +98,9 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 		return anonymousFile(name, size, o)
 	}
 	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write}
-	r.apply(o)
+	r.applyOptions(o)
 	r.size.Store(size)
-	if err := r.mapEarly(o); err != nil {
+	if err := r.mapIfAsked(o); err != nil {
 		return nil, wrap("map", name, err)
 	}
 	return r, nil
@@ -115,20 +115,20 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	}
 	writable := flag&os.O_RDWR != 0
 	r := &Region{
-		f: f, conn: conn, name: f.Name(), alone: alone,
+		f: f, conn: conn, name: f.Name(), ownOffset: alone,
 		base: o.Offset, window: o.Length,
-		prot: sys.Read, canSave: writable,
-		appends: flag&os.O_APPEND != 0 && !o.Private,
-		through: flag&(os.O_SYNC|sys.DataSync) != 0,
-		direct:  flag&sys.Direct != 0,
+		prot: sys.Read, fdWritable: writable,
+		appendMode: flag&os.O_APPEND != 0 && !o.Private,
+		syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
+		directIO:   flag&sys.Direct != 0,
 	}
 	if writable || o.Private {
 		r.prot |= sys.Write
 	}
-	if r.appends && sys.HoldsSize {
+	if r.appendMode && sys.MappingPinsSize {
 		r.prot &^= sys.Write // such a handle has no right to write anywhere else
 	}
-	r.apply(o)
+	r.applyOptions(o)
 	info, err := r.stat()
 	if err != nil {
 		return nil, err
@@ -136,22 +136,22 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	if info.Dir {
 		return nil, syscall.EISDIR
 	}
-	r.stream = !info.Regular
+	r.unsized = !info.Regular
 	if info.Regular && info.Size == 0 && alone {
 		// Some files of /proc are regular by name alone.
 		_, err := f.Seek(0, io.SeekCurrent)
-		cerr := r.control(func(fd uintptr) { r.stream = sys.Generated(fd) })
-		r.stream = r.stream || err != nil || cerr != nil
+		cerr := r.withFD(func(fd uintptr) { r.unsized = sys.IsPseudo(fd) })
+		r.unsized = r.unsized || err != nil || cerr != nil
 	}
-	r.cursor.inFile = r.stream || r.appends || r.direct
-	return r, r.begin(info, o)
+	r.cursor.inFD = r.unsized || r.appendMode || r.directIO
+	return r, r.initSize(info, o)
 }
 
 // apply takes over what o says about the memory.
-func (r *Region) apply(o Options) {
+func (r *Region) applyOptions(o Options) {
 	if o.Prot != 0 {
 		r.prot = sys.Prot(o.Prot &^ ProtNone)
-		r.chosen = true
+		r.explicitProt = true
 	}
 	if o.Private {
 		r.flags |= sys.Private
@@ -160,46 +160,46 @@ func (r *Region) apply(o Options) {
 		r.flags |= sys.NoReserve
 	}
 	if o.MapSync {
-		r.flags |= sys.Durable
+		r.flags |= sys.SyncMap
 	}
 	if o.Lock || o.HugePages {
-		a := attr{locked: o.Lock}
-		if o.HugePages && HugePage.Supported() {
-			a.huge = HugePage
+		a := pageAttr{locked: o.Lock}
+		if o.HugePages && AdviceHugePage.Supported() {
+			a.huge = AdviceHugePage
 		}
-		r.layout.set(layout{{0, a}})
+		r.attrs.set(attrTable{{0, a}})
 	}
 }
 
 // begin sets the size and makes the mapping that o cannot wait for.
-func (r *Region) begin(info sys.Info, o Options) error {
-	if r.stream || r.direct || !sys.Mappable {
-		r.why = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
-		if names := o.guarantees(); names != "" || o.Length > 0 || o.Offset > 0 && r.stream {
+func (r *Region) initSize(info sys.Info, o Options) error {
+	if r.unsized || r.directIO || !sys.Mappable {
+		r.mapErr = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
+		if names := o.mandatory(); names != "" || o.Length > 0 || o.Offset > 0 && r.unsized {
 			return fmt.Errorf("cannot be mapped (%s): %w", strings.TrimSpace("Options "+names), errors.ErrUnsupported)
 		}
-		r.size.Store(r.visible(info.Size))
+		r.size.Store(r.clampToWindow(info.Size))
 		return nil
 	}
-	if o.Length > 0 && o.Offset+o.Length > info.Size && (o.Private || r.prot&sys.Write == 0 || !r.canSave) {
+	if o.Length > 0 && o.Offset+o.Length > info.Size && (o.Private || r.prot&sys.Write == 0 || !r.fdWritable) {
 		return fmt.Errorf("a window of %d bytes at %d ends past the file's %d bytes: %w",
 			o.Length, o.Offset, info.Size, io.ErrUnexpectedEOF)
 	}
-	r.size.Store(r.visible(info.Size))
-	return r.mapEarly(o)
+	r.size.Store(r.clampToWindow(info.Size))
+	return r.mapIfAsked(o)
 }
 
 // mapEarly maps at once where an option asks for it. A hint may fail, a
 // guarantee not.
-func (r *Region) mapEarly(o Options) error {
-	names := o.guarantees()
+func (r *Region) mapIfAsked(o Options) error {
+	names := o.mandatory()
 	if names == "" && !o.Populate && o.Addr == 0 && r.f != nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m, err := r.remap(o.Addr)
-	if err == errEmpty && r.flags&sys.Durable == 0 {
+	if err == errEmpty && r.flags&sys.SyncMap == 0 {
 		return nil
 	}
 	if err != nil && names != "" {
@@ -210,7 +210,7 @@ func (r *Region) mapEarly(o Options) error {
 	}
 	if m != nil && o.Populate {
 		// A store into file memory would make every page dirty.
-		_ = sys.Populate(m.first(r.size.Load()), r.f == nil)
+		_ = sys.Populate(m.headPages(r.size.Load()), r.f == nil)
 	}
 	return nil
 }

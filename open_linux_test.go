@@ -339,7 +339,7 @@ func TestMapNameless(t *testing.T) {
 	if err := os.WriteFile(deleted.Name(), []byte("another"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	memory, err := sys.Memory("nameless", 20_000)
+	memory, err := sys.NewMemFile("nameless", 20_000)
 	if err != nil {
 		t.Skip("no memfd: ", err)
 	}

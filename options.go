@@ -80,7 +80,7 @@ type Options struct {
 }
 
 // value returns what a nil *Options stands for.
-func (o *Options) value() Options {
+func (o *Options) orDefault() Options {
 	if o == nil {
 		return Options{}
 	}
@@ -116,7 +116,7 @@ func (o *Options) check(flag int) error {
 }
 
 // guarantees names the options of o that must not fail silently.
-func (o *Options) guarantees() string {
+func (o *Options) mandatory() string {
 	var names []string
 	for _, g := range []struct {
 		name string

@@ -151,11 +151,11 @@ func TestLockAgainstClose(t *testing.T) {
 }
 
 func TestAdviseAgainstClose(t *testing.T) {
-	if !mmap.Random.Supported() {
+	if !mmap.AdviceRandom.Supported() {
 		t.Skip("no advice on this system")
 	}
 	againstClose(t, func(r *mmap.Region, i int) error {
-		return r.Advise(0, mmap.ToEnd, []mmap.Advice{mmap.Normal, mmap.Random}[i%2])
+		return r.Advise(0, mmap.ToEnd, []mmap.Advice{mmap.AdviceNormal, mmap.AdviceRandom}[i%2])
 	})
 }
 

@@ -22,18 +22,18 @@ import (
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	if m == nil {
-		return r.readSlow(p, off)
+		return r.readFallback(p, off)
 	}
-	limit := m.limit.Load()
-	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > piece {
-		return r.readUnseen(m, p, off)
+	limit := m.readLimit.Load()
+	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > maxCopy {
+		return r.readProbed(m, p, off)
 	}
 	old := debug.SetPanicOnFault(true)
-	ok := guarded(start(p), m.addr(off), len(p))
+	ok := guardedCopy(dataPtr(p), m.addr(off), len(p))
 	debug.SetPanicOnFault(old)
 	runtime.KeepAlive(m)
 	if !ok {
-		return r.readLost(m, p, off)
+		return r.readMapped(m, p, off)
 	}
 	return len(p), nil
 }
@@ -41,73 +41,73 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 // readUnseen is ReadAt for what is large or above the limit: from memory if
 // all of it is known to be resident. More than a piece the kernel copies as
 // fast, without the faults of a first pass, and the collector need not wait.
-func (r *Region) readUnseen(m *mapping, p []byte, off int64) (int, error) {
+func (r *Region) readProbed(m *mapping, p []byte, off int64) (int, error) {
 	n := int64(len(p))
-	if !m.holds(off, n) || n > piece && !r.fixed() || r.rights()&sys.Read == 0 ||
-		off+n > m.limit.Load() && !r.knowsResident(m, off, n) {
-		return r.readSlow(p, off)
+	if !m.backs(off, n) || n > maxCopy && !r.memoryOnly() || r.effectiveProt()&sys.Read == 0 ||
+		off+n > m.readLimit.Load() && !r.isResident(m, off, n) {
+		return r.readFallback(p, off)
 	}
-	return r.readLost(m, p, off)
+	return r.readMapped(m, p, off)
 }
 
 // readLost is ReadAt from memory, in pieces, and for what faults there from the
 // descriptor.
-func (r *Region) readLost(m *mapping, p []byte, off int64) (int, error) {
-	n := m.load(p, off, piece)
+func (r *Region) readMapped(m *mapping, p []byte, off int64) (int, error) {
+	n := m.load(p, off, maxCopy)
 	if n == len(p) {
 		return n, nil
 	}
-	m.lose(off, int64(len(p)))
+	m.forget(off, int64(len(p)))
 	// If the file was cut, it may end in the last page that came.
 	n -= int(min(int64(n), pageSize))
-	more, err := r.readSlow(p[n:], off+int64(n))
+	more, err := r.readFallback(p[n:], off+int64(n))
 	return n + more, err
 }
 
 // readSlow is ReadAt for all that memory did not serve: what it returns is
 // what the descriptor says.
-func (r *Region) readSlow(p []byte, off int64) (int, error) {
-	if r.fixed() {
-		return r.readFixed(p, off)
+func (r *Region) readFallback(p []byte, off int64) (int, error) {
+	if r.memoryOnly() {
+		return r.readMemoryOnly(p, off)
 	}
 	if off < 0 || len(p) == 0 || r.closed.Load() {
 		return r.f.ReadAt(p, off)
 	}
-	if may := r.allowed(off, int64(len(p)), sys.Read); may < int64(len(p)) {
+	if may := r.permittedPrefix(off, int64(len(p)), sys.Read); may < int64(len(p)) {
 		n, err := 0, error(nil)
 		if may > 0 {
-			n, err = r.readSlow(p[:may], off)
+			n, err = r.readFallback(p[:may], off)
 		}
 		return n, firstError(err, wrap("read", r.name, syscall.EACCES))
 	}
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
 		q := make([]byte, len(p))
-		n, err := r.readSlow(q, off)
-		if got := transfer(start(p), start(q), n, piece); got < n {
+		n, err := r.readFallback(q, off)
+		if got := copyChunks(dataPtr(p), dataPtr(q), n, maxCopy); got < n {
 			return got, wrap("read", r.name, sys.Fault) // as the kernel says of such a p
 		}
 		return n, err
 	}
-	n, err := r.readFile(p, off)
+	n, err := r.readWindow(p, off)
 	size, end := r.size.Load(), off+int64(n)
 	switch {
-	case r.stream:
+	case r.unsized:
 	case end > size, err == io.EOF && end < size:
-		r.notice()
+		r.tryRefreshSize()
 	case err == nil:
-		r.missed()
-		if m := r.m.Load(); m != nil && m.holds(off, int64(n)) {
-			r.saw(m, off, int64(n))
+		r.countFDCall()
+		if m := r.m.Load(); m != nil && m.backs(off, int64(n)) {
+			r.markResident(m, off, int64(n))
 		}
 	}
 	return n, err
 }
 
 // readFile reads from the descriptor, and no further than the window.
-func (r *Region) readFile(p []byte, off int64) (int, error) {
+func (r *Region) readWindow(p []byte, off int64) (int, error) {
 	if r.window > 0 {
 		if off >= r.window {
-			return 0, r.orEOF()
+			return 0, r.eofOrClosed()
 		}
 		if room := r.window - off; int64(len(p)) > room {
 			n, err := r.pread(p[:room], r.base+off)
@@ -118,24 +118,24 @@ func (r *Region) readFile(p []byte, off int64) (int, error) {
 		}
 	}
 	if r.base+off < 0 {
-		return 0, r.orEOF()
+		return 0, r.eofOrClosed()
 	}
 	return r.pread(p, r.base+off)
 }
 
 // nowaitMost is up to how many bytes reading in two steps pays. From 64 KiB on
 // it gains nothing.
-const nowaitMost = 32 << 10
+const maxNowaitRead = 32 << 10
 
 // pread reads from the descriptor at an offset of the file. Once the Region is
 // mapped, which says that it is read a lot, it does so in two steps: take what
 // is cached and start reading the rest; let other goroutines run, who start
 // theirs; and only then wait. That doubles the reads in flight.
 func (r *Region) pread(p []byte, off int64) (n int, err error) {
-	if len(p) <= nowaitMost && !r.waits.Load() && r.m.Load() != nil {
+	if len(p) <= maxNowaitRead && !r.noNowait.Load() && r.m.Load() != nil {
 		now, err := r.call(fileArgs{kind: opNow, b: p, off: off})
 		if errors.Is(err, errors.ErrUnsupported) {
-			r.waits.Store(true)
+			r.noNowait.Store(true)
 		}
 		n = int(now)
 		if err == nil && n == len(p) {
@@ -148,7 +148,7 @@ func (r *Region) pread(p []byte, off int64) (n int, err error) {
 }
 
 // orEOF is io.EOF as long as the Region is open.
-func (r *Region) orEOF() error {
+func (r *Region) eofOrClosed() error {
 	if r.closed.Load() {
 		return wrap("read", r.name, os.ErrClosed)
 	}
@@ -158,7 +158,7 @@ func (r *Region) orEOF() error {
 // readFixed is readSlow for private and anonymous memory: its bytes live in
 // memory alone, so the descriptor answers for the size and for errors only.
 // Copying page by page finds the exact count.
-func (r *Region) readFixed(p []byte, off int64) (int, error) {
+func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	size := r.size.Load()
 	switch {
@@ -173,15 +173,15 @@ func (r *Region) readFixed(p []byte, off int64) (int, error) {
 	}
 	want := p[:min(int64(len(p)), size-off)]
 	if r.f != nil {
-		_ = sys.Populate(m.around(off, int64(len(want))), false) // what waits, waits there
+		_ = sys.Populate(m.pagesOf(off, int64(len(want))), false) // what waits, waits there
 	}
 	n := m.loadPages(want, off)
 	if r.f != nil && n == len(want) {
-		r.saw(m, off, int64(n))
+		r.markResident(m, off, int64(n))
 	}
 	switch {
 	case n < len(want):
-		err := r.reason(off+int64(n), sys.Read)
+		err := r.diagnose(off+int64(n), sys.Read)
 		if err == io.ErrUnexpectedEOF {
 			err = io.EOF
 		}
@@ -212,9 +212,9 @@ func (r *Region) Read(p []byte) (int, error) {
 		return r.f.Read(p)
 	}
 	r.cursor.Lock()
-	if r.cursor.inFile {
+	if r.cursor.inFD {
 		r.cursor.Unlock()
-		return r.readCursor(p)
+		return r.readAtFDCursor(p)
 	}
 	n, err := r.ReadAt(p, r.cursor.off)
 	r.cursor.off += int64(n)
@@ -226,15 +226,15 @@ func (r *Region) Read(p []byte) (int, error) {
 }
 
 // readCursor is Read when the cursor is the descriptor's.
-func (r *Region) readCursor(p []byte) (int, error) {
-	if r.stream || r.unrestricted() {
+func (r *Region) readAtFDCursor(p []byte) (int, error) {
+	if r.unsized || r.unrestricted() {
 		return r.f.Read(p)
 	}
 	at, err := r.f.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return 0, wrap("read", r.name, bare(err))
+		return 0, wrap("read", r.name, underlyingError(err))
 	}
-	may := r.allowed(at, int64(len(p)), sys.Read)
+	may := r.permittedPrefix(at, int64(len(p)), sys.Read)
 	if may == 0 {
 		return 0, wrap("read", r.name, syscall.EACCES)
 	}
@@ -246,7 +246,7 @@ func (r *Region) ReadByte() (byte, error) {
 	var b [1]byte
 	p := b[:]
 	r.cursor.Lock()
-	if m := r.m.Load(); m != nil && !r.cursor.inFile && r.cursor.off < m.limit.Load() {
+	if m := r.m.Load(); m != nil && !r.cursor.inFD && r.cursor.off < m.readLimit.Load() {
 		if m.load(p, r.cursor.off, 1) == 1 {
 			r.cursor.off++
 			r.cursor.Unlock()
@@ -259,8 +259,8 @@ func (r *Region) ReadByte() (byte, error) {
 
 // readByteSlow is ReadByte through Read, whose buffer escapes to the heap.
 func (r *Region) readByteSlow() (byte, error) {
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
 	_, err := r.Read(buf[:1])
 	return buf[0], err
 }
@@ -270,7 +270,7 @@ func (r *Region) readByteSlow() (byte, error) {
 // storage) it panics with a [*FaultError]. Growth of the file is not followed:
 // the range is that of [Region.Len].
 func (r *Region) At(i int) byte {
-	if m := r.m.Load(); m != nil && uint64(i) < uint64(m.limit.Load()) {
+	if m := r.m.Load(); m != nil && uint64(i) < uint64(m.readLimit.Load()) {
 		var b [1]byte
 		if m.load(b[:], int64(i), 1) == 1 {
 			return b[0]
@@ -285,19 +285,19 @@ func (r *Region) atSlow(i int) byte {
 		panic(&FaultError{Op: "at", Path: r.name, Off: int64(i), Err: os.ErrClosed})
 	}
 	_ = make([]struct{}, r.Len())[i] // panics as a slice does
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
-	if _, err := r.readSlow(buf[:1], int64(i)); err != nil {
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	if _, err := r.readFallback(buf[:1], int64(i)); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		panic(&FaultError{Op: "at", Path: r.name, Off: int64(i), Err: bare(err)})
+		panic(&FaultError{Op: "at", Path: r.name, Off: int64(i), Err: underlyingError(err)})
 	}
 	return buf[0]
 }
 
 // bare takes the operation and the file off an error.
-func bare(err error) error {
+func underlyingError(err error) error {
 	var named *fs.PathError
 	if errors.As(err, &named) {
 		return named.Err
@@ -308,6 +308,6 @@ func bare(err error) error {
 // buffer is what copies to and from strangers go through: they may hand a
 // slice to another goroutine, where no guard stands, or use it as scratch. It
 // is as long as what io.Copy takes for an os.File.
-type buffer [32 << 10]byte
+type copyBuffer [32 << 10]byte
 
-var bytesPool = sync.Pool{New: func() any { return new(buffer) }}
+var bufferPool = sync.Pool{New: func() any { return new(copyBuffer) }}

@@ -110,7 +110,7 @@ func forShapes(t *testing.T, fn func(t *testing.T, r *mmap.Region, data []byte),
 }
 
 // edges are the sizes at which copying, mapping and paging change.
-var edges = []int{0, 1, os.Getpagesize() - 1, os.Getpagesize(), os.Getpagesize() + 1, 70_000, mmap.Piece + 1}
+var edges = []int{0, 1, os.Getpagesize() - 1, os.Getpagesize(), os.Getpagesize() + 1, 70_000, mmap.MaxCopy + 1}
 
 // TestReader holds the Region itself against what an io.Reader, ReaderAt and
 // Seeker promise. (A SectionReader around it would hide a broken ReadAt.)

@@ -38,55 +38,55 @@ type Region struct {
 	m atomic.Pointer[mapping]
 
 	// What never changes after opening.
-	f       *os.File // nil for anonymous memory
-	conn    syscall.RawConn
-	name    string
-	base    int64    // the file's offset of the Region's byte 0
-	window  int64    // its fixed length; 0: it follows the end of the file
-	prot    sys.Prot // what the memory allows
-	flags   sys.Flag // of every mapping made for it
-	canSave bool     // the descriptor allows writing
-	chosen  bool     // the caller chose prot: the descriptor is no way round it
-	appends bool     // O_APPEND: the descriptor says where a Write goes
-	through bool     // O_SYNC, O_DSYNC: writes go by the descriptor
-	stream  bool     // not a file with a size: everything goes by the descriptor
-	direct  bool     // O_DIRECT: so it does here, by the caller's wish
-	alone   bool     // the descriptor's offset is ours to move
+	f            *os.File // nil for anonymous memory
+	conn         syscall.RawConn
+	name         string
+	base         int64    // the file's offset of the Region's byte 0
+	window       int64    // its fixed length; 0: it follows the end of the file
+	prot         sys.Prot // what the memory allows
+	flags        sys.Flag // of every mapping made for it
+	fdWritable   bool     // the descriptor allows writing
+	explicitProt bool     // the caller chose prot: the descriptor is no way round it
+	appendMode   bool     // O_APPEND: the descriptor says where a Write goes
+	syncWrites   bool     // O_SYNC, O_DSYNC: writes go by the descriptor
+	unsized      bool     // not a file with a size: everything goes by the descriptor
+	directIO     bool     // O_DIRECT: so it does here, by the caller's wish
+	ownOffset    bool     // the descriptor's offset is ours to move
 
-	size     atomic.Int64 // bytes of the Region, as last seen
-	misses   atomic.Int32 // calls that memory might have served
-	ages     atomic.Bool  // in the register of resident.go
-	mute     atomic.Bool  // the system does not say what is cached
-	waits    atomic.Bool  // reading what is cached cannot be had without waiting
-	stale    atomic.Bool  // we made the file grow, and have not asked how long it is now
-	growing  atomic.Int32 // writes past the end under way that must find the last page clean
-	closed   atomic.Bool  // set under mu
-	rawEnd   atomic.Int64 // up to where writable bytes were handed out; set under mu
-	failed   atomic.Value // of failure: the first lost write, never forgotten
-	cut      atomic.Value // of failure: what the next Flush has to report
-	cursor   cursor       // of Read, Write and Seek
-	sealed   atomic.Bool  // SealWrite, by whomever: no mapping is writable any more; set under mu
-	flushing sync.Mutex   // held while a Flush answers for what was stored before it
-	layout   layoutCell   // what the caller made of the memory; set under mu
+	size           atomic.Int64 // bytes of the Region, as last seen
+	fdCalls        atomic.Int32 // calls that memory might have served
+	inAger         atomic.Bool  // in the register of resident.go
+	noCachestat    atomic.Bool  // the system does not say what is cached
+	noNowait       atomic.Bool  // reading what is cached cannot be had without waiting
+	sizeStale      atomic.Bool  // we made the file grow, and have not asked how long it is now
+	pendingExtends atomic.Int32 // writes past the end under way that must find the last page clean
+	closed         atomic.Bool  // set under mu
+	escapedEnd     atomic.Int64 // up to where writable bytes were handed out; set under mu
+	stickyErr      atomic.Value // of failure: the first lost write, never forgotten
+	shrinkErr      atomic.Value // of failure: what the next Flush has to report
+	cursor         cursor       // of Read, Write and Seek
+	writeSealed    atomic.Bool  // SealWrite, by whomever: no mapping is writable any more; set under mu
+	flushMu        sync.Mutex   // held while a Flush answers for what was stored before it
+	attrs          layoutCell   // what the caller made of the memory; set under mu
 
 	// mu is the control lock: opening and closing of mappings, changes of
 	// the size by this Region, and every system call that changes what the
 	// memory is hold it. It guards what follows. Who needs the cursor's lock
 	// as well takes that one first.
-	mu   sync.Mutex
-	past []weak.Pointer[memory] // earlier mappings that may still be in use
-	end  *atomic.Int64          // the current mapping's end
-	last sys.Tail               // what becomes of bytes past the end in the last page; known while mapped
-	tail bool                   // bytes may have been stored there, and would show
-	why  error                  // why the last attempt to map failed
+	mu           sync.Mutex
+	oldRanges    []weak.Pointer[addrRange] // earlier mappings that may still be in use
+	dirtyEnd     *atomic.Int64             // the current mapping's end
+	eofPage      sys.EOFPage               // what becomes of bytes past the end in the last page; known while mapped
+	eofPageDirty bool                      // bytes may have been stored there, and would show
+	mapErr       error                     // why the last attempt to map failed
 }
 
 // cursor is the offset of Read, Write and Seek. Once it has moved into the
 // descriptor (streams, O_APPEND, a use of SyscallConn) it stays there.
 type cursor struct {
 	sync.Mutex
-	off    int64
-	inFile bool
+	off  int64
+	inFD bool
 }
 
 // ReaderAt is the name this type has in golang.org/x/exp/mmap, so that a
@@ -94,7 +94,7 @@ type cursor struct {
 type ReaderAt = Region
 
 // visible returns how many bytes the Region has of a file of that size.
-func (r *Region) visible(size int64) int64 {
+func (r *Region) clampToWindow(size int64) int64 {
 	n := max(size-r.base, 0)
 	if r.window > 0 {
 		n = min(n, r.window)
@@ -106,33 +106,33 @@ func (r *Region) visible(size int64) int64 {
 func (r *Region) lead() int64 { return r.base & (granularity - 1) }
 
 // rights returns what the memory allows, as far as Protect changed nothing.
-func (r *Region) rights() sys.Prot {
-	if r.sealed.Load() {
+func (r *Region) effectiveProt() sys.Prot {
+	if r.writeSealed.Load() {
 		return r.prot &^ sys.Write
 	}
 	return r.prot
 }
 
 // fixed reports that the Region's length follows no file.
-func (r *Region) fixed() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
+func (r *Region) memoryOnly() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
 
 // allowed returns how many of the n bytes from off on may be accessed in this
 // way, from the first byte on, as far as the caller decided that: by
 // Options.Prot or by Protect. The descriptor is no way round either.
-func (r *Region) allowed(off, n int64, access sys.Prot) int64 {
-	l := r.layout.get()
-	if l == nil && !r.chosen {
+func (r *Region) permittedPrefix(off, n int64, access sys.Prot) int64 {
+	l := r.attrs.get()
+	if l == nil && !r.explicitProt {
 		return n // nothing was decided
 	}
 	var denied sys.Prot
-	if r.chosen {
+	if r.explicitProt {
 		denied = access &^ r.prot
 	}
 	if l == nil && denied != 0 {
 		return 0
 	}
 	lead := r.lead()
-	at, found := l.find(lead+off, lead+off+n, func(a attr) bool {
+	at, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool {
 		return (denied|a.denied&access)&^a.granted != 0
 	})
 	if found {
@@ -143,7 +143,7 @@ func (r *Region) allowed(off, n int64, access sys.Prot) int64 {
 
 // unrestricted reports whether the caller left all bytes accessible.
 func (r *Region) unrestricted() bool {
-	return !r.chosen && r.allowed(0, math.MaxInt64-granularity, sys.Read|sys.Write) == math.MaxInt64-granularity
+	return !r.explicitProt && r.permittedPrefix(0, math.MaxInt64-granularity, sys.Read|sys.Write) == math.MaxInt64-granularity
 }
 
 var (
@@ -169,26 +169,26 @@ func (r *Region) mappedLocked() (*mapping, error) {
 	if m := r.m.Load(); m != nil {
 		return m, nil
 	}
-	if r.stream || r.direct || !sys.Mappable {
-		return nil, r.why
+	if r.unsized || r.directIO || !sys.Mappable {
+		return nil, r.mapErr
 	}
-	if !sys.PastEnd {
-		_ = r.refresh() // a mapping must not be longer than the file is now
+	if !sys.MapsPastEOF {
+		_ = r.refreshSizeLocked() // a mapping must not be longer than the file is now
 	}
 	m, err := r.remap(0)
-	r.why = err
+	r.mapErr = err
 	return m, err
 }
 
 // remap maps the Region's bytes and makes that the current mapping. Slices of
 // an earlier one stay what they were: both show the same pages. mu is held.
 func (r *Region) remap(hint uintptr) (*mapping, error) {
-	if r.canSave {
-		_ = r.control(func(fd uintptr) { r.last = sys.TailOf(fd) })
+	if r.fdWritable {
+		_ = r.withFD(func(fd uintptr) { r.eofPage = sys.EOFPageOf(fd) })
 	}
 	size := r.size.Load()
 	want := size
-	if r.window > 0 && (sys.PastEnd || r.fixed()) {
+	if r.window > 0 && (sys.MapsPastEOF || r.memoryOnly()) {
 		want = r.window
 	}
 	if slack := r.slack(size); slack > 0 {
@@ -206,8 +206,8 @@ func (r *Region) remap(hint uintptr) (*mapping, error) {
 // that growth needs no new one: as much as the file has, and at least 1 MiB.
 // Addresses cost nothing where there are 2^47 of them.
 func (r *Region) slack(size int64) int64 {
-	grows := r.canSave && r.rights()&sys.Write != 0 || len(r.past) > 0 || r.m.Load() != nil
-	if !sys.PastEnd || r.last.Stretches || r.window > 0 || r.fixed() || math.MaxInt == math.MaxInt32 || !grows {
+	grows := r.fdWritable && r.effectiveProt()&sys.Write != 0 || len(r.oldRanges) > 0 || r.m.Load() != nil
+	if !sys.MapsPastEOF || r.eofPage.GrowsFile || r.window > 0 || r.memoryOnly() || math.MaxInt == math.MaxInt32 || !grows {
 		return 0
 	}
 	return max(size, 1<<20)
@@ -222,32 +222,32 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	if r.f == nil {
 		span.Off, lead = 0, 0
 	}
-	var mem *memory
-	cerr := r.control(func(fd uintptr) {
-		mem, err = newMemory(fd, span.Off, int(span.Len), r.rights(), r.flags, hint)
+	var mem *addrRange
+	cerr := r.withFD(func(fd uintptr) {
+		mem, err = newRange(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags, hint)
 	})
-	if err == syscall.EPERM && r.rights()&sys.Write != 0 && !r.chosen && !r.fixed() {
-		r.sealed.Store(true) // by another: it can be read
+	if err == syscall.EPERM && r.effectiveProt()&sys.Write != 0 && !r.explicitProt && !r.memoryOnly() {
+		r.writeSealed.Store(true) // by another: it can be read
 		return r.mapBytes(size, room, hint)
 	}
 	if err = firstError(cerr, err); err != nil {
 		return nil, err
 	}
-	if err := r.dress(mem, alignUp(lead+size)); err != nil {
-		_ = mem.retire()
+	if err := r.applyAttrs(mem, alignUp(lead+size)); err != nil {
+		_ = mem.revoke()
 		return nil, err
 	}
-	if r.end == nil {
-		r.end = new(atomic.Int64)
+	if r.dirtyEnd == nil {
+		r.dirtyEnd = new(atomic.Int64)
 	}
-	m := &mapping{mem: mem, at: start(mem.b[lead:]), lead: lead, room: room, end: r.end}
-	m.pages = &pages{n: int64(len(mem.b)) >> pageShift, volatile: r.last.Volatile}
-	if sys.PastEnd && r.window == 0 && !r.fixed() {
-		m.room = span.Len - lead
+	m := &mapping{mem: mem, at: dataPtr(mem.b[lead:]), lead: lead, capacity: room, dirtyEnd: r.dirtyEnd}
+	m.residency = &residency{n: int64(len(mem.b)) >> pageShift, noWriteback: r.eofPage.NoWriteback}
+	if sys.MapsPastEOF && r.window == 0 && !r.memoryOnly() {
+		m.capacity = span.Len - lead
 	}
 	r.setLimits(m, size)
 	if old := r.m.Swap(m); old != nil {
-		r.past = append(r.pastAlive(), weak.Make(old.mem))
+		r.oldRanges = append(r.liveOldRanges(), weak.Make(old.mem))
 	}
 	return m, nil
 }
@@ -255,15 +255,15 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 // dress makes fresh memory what the caller made of the last; end is where the
 // file's last page ends. Only the first mapping must be locked as it was asked
 // for: later ones belong to a file that has grown already.
-func (r *Region) dress(mem *memory, end int64) error {
-	l := r.layout.get()
+func (r *Region) applyAttrs(mem *addrRange, end int64) error {
+	l := r.attrs.get()
 	if l == nil {
 		return nil
 	}
-	if !mem.split(l.cuts()) {
-		return errMaps
+	if !mem.reserveVMAs(l.extraVMAs()) {
+		return errTooManyMaps
 	}
-	err, lockErr := l.apply(mem.b, r.rights(), min(end, int64(len(mem.b))))
+	err, lockErr := l.apply(mem.b, r.effectiveProt(), min(end, int64(len(mem.b))))
 	if r.m.Load() == nil {
 		err = firstError(err, lockErr)
 	}
@@ -281,55 +281,55 @@ func firstError(errs ...error) error {
 }
 
 // first returns the memory of the first n bytes, to whole pages.
-func (m *mapping) first(n int64) []byte {
-	return m.around(-m.lead, m.lead+n)
+func (m *mapping) headPages(n int64) []byte {
+	return m.pagesOf(-m.lead, m.lead+n)
 }
 
 // setLimits says what of m, of which size bytes are there, memory serves.
 // Memory without a file cannot wait for storage, so all of it is open at once;
 // private memory of a file waits until it was read.
 func (r *Region) setLimits(m *mapping, size int64) {
-	n := min(size, m.room)
-	if !sys.Coherent && !r.fixed() {
+	n := min(size, m.capacity)
+	if !sys.Coherent && !r.memoryOnly() {
 		n = 0 // memory and descriptor may differ: see View
 	}
-	m.extent.Store(n)
-	for _, bound := range []*atomic.Int64{&m.limit, &m.open} {
+	m.backed.Store(n)
+	for _, bound := range []*atomic.Int64{&m.readLimit, &m.writeLimit} {
 		if bound.Load() > n {
 			bound.Store(n)
 		}
 	}
-	hot := r.f == nil || assume == allHot
-	if hot && r.rights()&sys.Read != 0 && r.allowed(0, n, sys.Read) == n {
-		m.limit.Store(n)
+	hot := r.f == nil || assumePages == assumeWarm
+	if hot && r.effectiveProt()&sys.Read != 0 && r.permittedPrefix(0, n, sys.Read) == n {
+		m.readLimit.Store(n)
 	}
-	if hot && r.storable() && r.allowed(0, n, sys.Write) == n {
-		m.open.Store(n)
+	if hot && r.writesUseMemory() && r.permittedPrefix(0, n, sys.Write) == n {
+		m.writeLimit.Store(n)
 	}
 }
 
 // mayStore reports whether something may have been stored to memory by others
 // than WriteAt: the memory is writable, or was made so by Protect.
-func (r *Region) mayStore() bool {
-	if r.rights()&sys.Write != 0 {
+func (r *Region) mayBeStored() bool {
+	if r.effectiveProt()&sys.Write != 0 {
 		return true
 	}
-	_, found := r.layout.get().find(0, math.MaxInt64, grantsWriting)
+	_, found := r.attrs.get().firstWhere(0, math.MaxInt64, grantsWriting)
 	return found
 }
 
 // grantsWriting reports whether Protect allowed storing to the page.
-func grantsWriting(a attr) bool { return a.granted&sys.Write != 0 }
+func grantsWriting(a pageAttr) bool { return a.granted&sys.Write != 0 }
 
 // storable reports whether writes may go to memory.
-func (r *Region) storable() bool {
-	return r.rights()&sys.Write != 0 && (r.fixed() || !r.through && !r.appends)
+func (r *Region) writesUseMemory() bool {
+	return r.effectiveProt()&sys.Write != 0 && (r.memoryOnly() || !r.syncWrites && !r.appendMode)
 }
 
 // pastAlive returns the earlier mappings that somebody still holds.
-func (r *Region) pastAlive() []weak.Pointer[memory] {
-	alive := r.past[:0]
-	for _, w := range r.past {
+func (r *Region) liveOldRanges() []weak.Pointer[addrRange] {
+	alive := r.oldRanges[:0]
+	for _, w := range r.oldRanges {
 		if w.Value() != nil {
 			alive = append(alive, w)
 		}
@@ -338,28 +338,28 @@ func (r *Region) pastAlive() []weak.Pointer[memory] {
 }
 
 // publish makes size, in bytes of the Region, the known one. mu is held.
-func (r *Region) publish(size int64) {
+func (r *Region) setSize(size int64) {
 	old := r.size.Swap(size)
 	m := r.m.Load()
 	if size < old {
-		r.cutSeen()
+		r.noteShrink()
 	}
 	switch {
 	case m == nil:
 		return
-	case size > m.room:
+	case size > m.capacity:
 		if _, err := r.remap(0); err == nil {
 			return
 		} // what does not fit stays with the descriptor
 	}
 	if size > old {
-		lo, hi := AlignDown(m.lead+old), alignUp(m.lead+min(size, m.room))
-		_ = r.layout.get().lock(m.mem.b, lo, min(hi, int64(len(m.mem.b))))
+		lo, hi := AlignDown(m.lead+old), alignUp(m.lead+min(size, m.capacity))
+		_ = r.attrs.get().lock(m.mem.b, lo, min(hi, int64(len(m.mem.b))))
 	}
 	if size < old {
-		m.forgetCut(size)
-		if end := m.end.Load(); size < end {
-			r.cut.CompareAndSwap(nil, failure{cutBelow(size, end)}) // it may grow again before the next Flush
+		m.forgetFrom(size)
+		if end := m.dirtyEnd.Load(); size < end {
+			r.shrinkErr.CompareAndSwap(nil, failure{shrunkError(size, end)}) // it may grow again before the next Flush
 		}
 	}
 	r.setLimits(m, size)
@@ -368,35 +368,35 @@ func (r *Region) publish(size int64) {
 // cutTo replaces the mapping by one that ends at size, before the file does: a
 // writer under way in the old one must not be taken for one past the new end.
 // mu is held.
-func (r *Region) cutTo(size int64) {
-	r.cutSeen()
+func (r *Region) shrinkTo(size int64) {
+	r.noteShrink()
 	r.size.Store(size)
-	r.rawEnd.Store(min(r.rawEnd.Load(), size))
+	r.escapedEnd.Store(min(r.escapedEnd.Load(), size))
 	old := r.m.Load()
 	if old == nil {
 		return
 	}
 	end := new(atomic.Int64)
-	end.Store(min(r.end.Load(), size))
-	r.end = end
-	old.forgetCut(size)
-	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, room: old.room, end: end, pages: old.pages}
-	m.limit.Store(old.limit.Load())
-	m.open.Store(old.open.Load())
+	end.Store(min(r.dirtyEnd.Load(), size))
+	r.dirtyEnd = end
+	old.forgetFrom(size)
+	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, capacity: old.capacity, dirtyEnd: end, residency: old.residency}
+	m.readLimit.Store(old.readLimit.Load())
+	m.writeLimit.Store(old.writeLimit.Load())
 	r.setLimits(m, size)
 	r.m.Store(m)
 	r.setLimits(old, size)
 }
 
 // refresh asks the descriptor for the size and publishes it. mu is held.
-func (r *Region) refresh() error {
-	if r.stream || r.fixed() {
+func (r *Region) refreshSizeLocked() error {
+	if r.unsized || r.memoryOnly() {
 		return nil
 	}
 	size, err := r.call(fileArgs{kind: opStat})
 	if err == nil {
-		r.publish(r.visible(size))
-		r.stale.Store(false) // not before: who finds it false relies on the size
+		r.setSize(r.clampToWindow(size))
+		r.sizeStale.Store(false) // not before: who finds it false relies on the size
 	}
 	return err
 }
@@ -404,49 +404,49 @@ func (r *Region) refresh() error {
 // known returns the size of the Region, as it last saw the file. Growth of its
 // own making is looked at now, and not when it happened: who only appends need
 // not pay for it.
-func (r *Region) known() int64 {
-	if r.stale.Load() {
-		r.noticed()
+func (r *Region) currentSize() int64 {
+	if r.sizeStale.Load() {
+		r.refreshSize()
 	}
 	return r.size.Load()
 }
 
 // cutSeen is called when the file has become shorter. mu is held.
-func (r *Region) cutSeen() {
-	if r.tail || r.rights()&sys.Write == 0 || r.m.Load() == nil {
+func (r *Region) noteShrink() {
+	if r.eofPageDirty || r.effectiveProt()&sys.Write == 0 || r.m.Load() == nil {
 		return
 	}
-	r.tail = r.last.Keeps
+	r.eofPageDirty = r.eofPage.KeepsStores
 }
 
 // noticed is called after the descriptor served a call which showed that the
 // known size is wrong.
-func (r *Region) noticed() {
+func (r *Region) refreshSize() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed.Load() {
-		_ = r.refresh()
+		_ = r.refreshSizeLocked()
 	}
 }
 
 // notice is noticed for a reader, who waits for nobody: whoever holds the lock
 // may be waiting for the file system, and another reader will notice too.
-func (r *Region) notice() {
+func (r *Region) tryRefreshSize() {
 	if r.mu.TryLock() {
 		defer r.mu.Unlock()
-		_ = r.refresh()
+		_ = r.refreshSizeLocked()
 	}
 }
 
 // missed counts a call that memory might have served, and maps the file when
 // the descriptor has served enough: a mapping costs about as much as eight
 // small reads.
-func (r *Region) missed() {
+func (r *Region) countFDCall() {
 	const few, pause = 8, 1 << 16
-	if r.stream || r.direct || r.fixed() || !sys.Mappable || r.m.Load() != nil || r.size.Load() == 0 {
+	if r.unsized || r.directIO || r.memoryOnly() || !sys.Mappable || r.m.Load() != nil || r.size.Load() == 0 {
 		return
 	}
-	if r.misses.Add(1) < few {
+	if r.fdCalls.Add(1) < few {
 		return
 	}
 	if !r.mu.TryLock() {
@@ -454,13 +454,13 @@ func (r *Region) missed() {
 	}
 	defer r.mu.Unlock()
 	if _, err := r.mappedLocked(); err != nil {
-		r.misses.Store(-pause)
+		r.fdCalls.Store(-pause)
 	}
 }
 
 // control runs fn with the Region's descriptor, which stays open meanwhile.
 // Anonymous memory has none and gets 0.
-func (r *Region) control(fn func(fd uintptr)) error {
+func (r *Region) withFD(fn func(fd uintptr)) error {
 	if r.f == nil {
 		fn(0)
 		return nil
@@ -498,12 +498,12 @@ func (r *Region) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed.Load() {
-		r.leaveTail()
+		r.zeroPastEOFOnClose()
 	}
 	if r.closed.Swap(true) {
 		return wrap("close", r.name, os.ErrClosed)
 	}
-	err := r.retire(r.m.Swap(nil))
+	err := r.revokeAll(r.m.Swap(nil))
 	if r.f != nil {
 		err = firstError(r.f.Close(), err)
 	}
@@ -513,16 +513,16 @@ func (r *Region) Close() error {
 
 // retire revokes m, which was the current mapping, and all earlier ones. mu is
 // held.
-func (r *Region) retire(m *mapping) (err error) {
+func (r *Region) revokeAll(m *mapping) (err error) {
 	if m != nil {
-		err = m.mem.retire()
+		err = m.mem.revoke()
 	}
-	for _, w := range r.past {
+	for _, w := range r.oldRanges {
 		if mem := w.Value(); mem != nil {
-			err = firstError(err, mem.retire())
+			err = firstError(err, mem.revoke())
 		}
 	}
-	r.past = nil
+	r.oldRanges = nil
 	return err
 }
 
@@ -534,13 +534,13 @@ func (r *Region) Name() string { return r.name }
 // the error wraps [errors.ErrUnsupported].
 func (r *Region) Stat() (fs.FileInfo, error) {
 	if r.f == nil || r.closed.Load() {
-		return nil, wrap("stat", r.name, r.orClosed(errors.ErrUnsupported))
+		return nil, wrap("stat", r.name, r.closedOr(errors.ErrUnsupported))
 	}
 	return r.f.Stat()
 }
 
 // orClosed returns os.ErrClosed if the Region is closed, else err.
-func (r *Region) orClosed(err error) error {
+func (r *Region) closedOr(err error) error {
 	if r.closed.Load() {
 		return os.ErrClosed
 	}
@@ -553,7 +553,7 @@ func (r *Region) Size() int64 {
 	if r.closed.Load() {
 		return 0
 	}
-	return r.known()
+	return r.currentSize()
 }
 
 // Len is Size as an int, and the greatest int where it does not fit.

@@ -29,78 +29,78 @@ import (
 
 // pages is what is known of the pages of one memory. All of it is advisory:
 // a bit that is wrong costs time, not correctness.
-type pages struct {
-	n     int64  // pages
-	seen  bitmap // found resident
-	asked bitmap // by block: the system was asked what is cached
-	once  bitmap // written by the descriptor since the last Flush
-	hot   bitmap // found writable
+type residency struct {
+	n        int64  // pages
+	resident bitmap // found resident
+	probed   bitmap // by block: the system was asked what is cached
+	written  bitmap // written by the descriptor since the last Flush
+	writable bitmap // found writable
 
-	credit   atomic.Int64 // bytes: see afford
-	volatile bool         // nothing is ever written back, and nothing dirty
-	pressed  atomic.Bool  // the system wrote pages back since the last ageing but one
+	populateBudget  atomic.Int64 // bytes: see afford
+	noWriteback     bool         // nothing is ever written back, and nothing dirty
+	writebackActive atomic.Bool  // the system wrote pages back since the last ageing but one
 }
 
 // askBlock is how many pages the system is asked about at once: 2 MiB of small
 // pages. The answer costs 0.5 to 20 µs, and is asked for once a block.
-const askBlock = 512
+const probePages = 512
 
 // bitmap is a set of small numbers. It lies in parts that take no memory until
 // something is put into them, and that forget at once when nothing is: what
 // ageing and Flush cost is what was marked, and not what the file is long.
 type bitmap struct {
-	parts atomic.Pointer[[]atomic.Pointer[bitPart]]
+	chunks atomic.Pointer[[]atomic.Pointer[bitChunk]]
 }
 
 // bitPart is a part of a bitmap. Whoever adds sets the bit first and then any;
 // whoever empties it does so the other way round.
-type bitPart struct {
+type bitChunk struct {
 	any   atomic.Bool // something may be in it
 	n     int64       // numbers
 	words []atomic.Uint64
 }
 
 // partBits is how many numbers a part has: the pages of 1 GiB, in 32 KiB.
-const partBits = 1 << 18
+const chunkBits = 1 << 18
 
 // part returns the part that lo is in, or nil.
-func (b *bitmap) part(lo int64) *bitPart {
-	if parts := b.parts.Load(); parts != nil {
-		return (*parts)[lo/partBits].Load()
+func (b *bitmap) chunk(lo int64) *bitChunk {
+	if parts := b.chunks.Load(); parts != nil {
+		return (*parts)[lo/chunkBits].Load()
 	}
 	return nil
 }
 
 // makePart is part that makes the part, of a set of numbers below n.
-func (b *bitmap) makePart(lo, n int64) *bitPart {
-	parts := b.parts.Load()
+func (b *bitmap) ensureChunk(lo, n int64) *bitChunk {
+	parts := b.chunks.Load()
 	if parts == nil {
-		made := make([]atomic.Pointer[bitPart], (n+partBits-1)/partBits)
-		if !b.parts.CompareAndSwap(nil, &made) {
-			made = *b.parts.Load()
+		made := make([]atomic.Pointer[bitChunk], (n+chunkBits-1)/chunkBits)
+		if !b.chunks.CompareAndSwap(nil, &made) {
+			made = *b.chunks.Load()
 		}
 		parts = &made
 	}
-	at := &(*parts)[lo/partBits]
+	at := &(*parts)[lo/chunkBits]
 	if p := at.Load(); p != nil {
 		return p
 	}
-	size := min(n-lo/partBits*partBits, partBits)
-	at.CompareAndSwap(nil, &bitPart{n: size, words: make([]atomic.Uint64, (size+63)>>6)})
+	size := min(n-lo/chunkBits*chunkBits, chunkBits)
+	at.CompareAndSwap(nil, &bitChunk{n: size, words: make([]atomic.Uint64, (size+63)>>6)})
 	return at.Load()
 }
 
 // word returns the word that lo is in.
-func (p *bitPart) word(lo int64) *atomic.Uint64 { return &p.words[lo%partBits>>6] }
+func (p *bitChunk) word(lo int64) *atomic.Uint64 { return &p.words[lo%chunkBits>>6] }
 
 // all reports whether all of [lo, hi) are in the set.
-func (b *bitmap) all(lo, hi int64) bool {
+func (b *bitmap) contains(lo, hi int64) bool {
 	for lo < hi {
-		p := b.part(lo)
+		p := b.chunk(lo)
 		if p == nil {
 			return false
 		}
-		for end := min(hi, lo|(partBits-1)+1); lo < end; {
+		for end := min(hi, lo|(chunkBits-1)+1); lo < end; {
 			mask, next := maskFrom(lo, end)
 			if p.word(lo).Load()&mask != mask {
 				return false
@@ -114,8 +114,8 @@ func (b *bitmap) all(lo, hi int64) bool {
 // add puts [lo, hi) into the set, of numbers below n.
 func (b *bitmap) add(lo, hi, n int64) {
 	for lo < hi {
-		p := b.makePart(lo, n)
-		for end := min(hi, lo|(partBits-1)+1); lo < end; {
+		p := b.ensureChunk(lo, n)
+		for end := min(hi, lo|(chunkBits-1)+1); lo < end; {
 			mask, next := maskFrom(lo, end)
 			p.word(lo).Or(mask)
 			lo = next
@@ -129,8 +129,8 @@ func (b *bitmap) add(lo, hi, n int64) {
 // remove takes [lo, hi) out of the set.
 func (b *bitmap) remove(lo, hi int64) {
 	for lo < hi {
-		end := min(hi, lo|(partBits-1)+1)
-		p := b.part(lo)
+		end := min(hi, lo|(chunkBits-1)+1)
+		p := b.chunk(lo)
 		if p != nil && p.any.Load() {
 			if end-lo == p.n {
 				p.any.Store(false) // all of it goes
@@ -148,13 +148,13 @@ func (b *bitmap) remove(lo, hi int64) {
 }
 
 // after returns the first number from lo on, below hi, that is not in the set.
-func (b *bitmap) after(lo, hi int64) int64 {
+func (b *bitmap) nextClear(lo, hi int64) int64 {
 	for lo < hi {
-		p := b.part(lo)
+		p := b.chunk(lo)
 		if p == nil {
 			return lo
 		}
-		for end := min(hi, lo|(partBits-1)+1); lo < end; {
+		for end := min(hi, lo|(chunkBits-1)+1); lo < end; {
 			mask, next := maskFrom(lo, end)
 			if missing := mask &^ p.word(lo).Load(); missing != 0 {
 				return lo&^63 + int64(bits.TrailingZeros64(missing))
@@ -174,13 +174,13 @@ func maskFrom(lo, hi int64) (mask uint64, next int64) {
 
 // assume is what tests let the library believe of pages: whatever it believes
 // must not change a result. It is set before anything is opened.
-var assume = asSeen
+var assumePages = assumeNothing
 
 // Values of assume.
 const (
-	asSeen  = iota // what was seen
-	allCold        // no page is resident, none is writable: all goes the long way
-	allHot         // all pages are both: memory is touched without another look
+	assumeNothing = iota // what was seen
+	assumeCold           // no page is resident, none is writable: all goes the long way
+	assumeWarm           // all pages are both: memory is touched without another look
 )
 
 // pageRange returns the pages of the memory that hold [off, off+n), n > 0.
@@ -189,42 +189,42 @@ func (m *mapping) pageRange(off, n int64) (lo, hi int64) {
 }
 
 // holds reports whether memory has [off, off+n) at all.
-func (m *mapping) holds(off, n int64) bool {
-	extent := m.extent.Load()
+func (m *mapping) backs(off, n int64) bool {
+	extent := m.backed.Load()
 	return uint64(off) <= uint64(extent) && n <= extent-off && n > 0
 }
 
 // saw notes that [off, off+n) is resident, and raises the limit below which
 // nobody asks any more.
-func (r *Region) saw(m *mapping, off, n int64) {
-	if r.allowed(off, n, sys.Read) < n || r.anyReleased(off, n) {
+func (r *Region) markResident(m *mapping, off, n int64) {
+	if r.permittedPrefix(off, n, sys.Read) < n || r.anyReleased(off, n) {
 		return // what may not be read must not become readable by being known
 	}
-	m.add(&m.pages.seen, &m.limit, off, n)
-	r.willAge()
+	m.add(&m.residency.resident, &m.readLimit, off, n)
+	r.registerForAging()
 }
 
 // add puts the pages of [off, off+n) into a set, and raises the bound below
 // which all are in it.
 func (m *mapping) add(set *bitmap, bound *atomic.Int64, off, n int64) {
-	if assume == allCold {
+	if assumePages == assumeCold {
 		return
 	}
 	lo, hi := m.pageRange(off, n)
-	set.add(lo, hi, m.pages.n)
+	set.add(lo, hi, m.residency.n)
 	at := bound.Load()
 	from := (m.lead + at) >> pageShift
 	if from < lo || from >= hi {
 		return
 	}
-	to := min(set.after(from, m.pages.n)<<pageShift-m.lead, m.extent.Load())
-	if to > at && bound.CompareAndSwap(at, to) && to > m.extent.Load() {
-		bound.Store(min(to, m.extent.Load())) // a cut came between
+	to := min(set.nextClear(from, m.residency.n)<<pageShift-m.lead, m.backed.Load())
+	if to > at && bound.CompareAndSwap(at, to) && to > m.backed.Load() {
+		bound.Store(min(to, m.backed.Load())) // a cut came between
 	}
 }
 
 // drop takes the pages [lo, hi) out of a set, and lowers its bound.
-func (m *mapping) drop(set *bitmap, bound *atomic.Int64, lo, hi int64) {
+func (m *mapping) forgetIn(set *bitmap, bound *atomic.Int64, lo, hi int64) {
 	set.remove(lo, hi)
 	if at := max(lo<<pageShift-m.lead, 0); at < bound.Load() {
 		bound.Store(at)
@@ -232,68 +232,68 @@ func (m *mapping) drop(set *bitmap, bound *atomic.Int64, lo, hi int64) {
 }
 
 // lose forgets that [off, off+n) was seen: touching it faulted.
-func (m *mapping) lose(off, n int64) {
+func (m *mapping) forget(off, n int64) {
 	lo, hi := m.pageRange(off, n)
-	m.drop(&m.pages.seen, &m.limit, lo, hi)
-	m.cooled(lo, hi)
+	m.forgetIn(&m.residency.resident, &m.readLimit, lo, hi)
+	m.forgetWrites(lo, hi)
 }
 
 // knowsResident reports whether all of [off, off+n) is known to be resident, and
 // asks the system about blocks that it was not yet asked about.
-func (r *Region) knowsResident(m *mapping, off, n int64) bool {
+func (r *Region) isResident(m *mapping, off, n int64) bool {
 	lo, hi := m.pageRange(off, n)
-	if m.pages.seen.all(lo, hi) {
+	if m.residency.resident.contains(lo, hi) {
 		return true
 	}
-	if r.mute.Load() {
+	if r.noCachestat.Load() {
 		return false
 	}
-	for block := lo / askBlock; block*askBlock < hi; block++ {
-		if !r.askCached(m, block) {
+	for block := lo / probePages; block*probePages < hi; block++ {
+		if !r.probeBlock(m, block) {
 			return false
 		}
 	}
-	return m.pages.seen.all(lo, hi)
+	return m.residency.resident.contains(lo, hi)
 }
 
 // askCached reports whether a block of pages is in the page cache, and notes
 // it. It asks once until the next ageing.
-func (r *Region) askCached(m *mapping, block int64) bool {
-	lo := block * askBlock
-	end := min((lo+askBlock)<<pageShift, m.lead+m.extent.Load())
+func (r *Region) probeBlock(m *mapping, block int64) bool {
+	lo := block * probePages
+	end := min((lo+probePages)<<pageShift, m.lead+m.backed.Load())
 	hi := (end + pageSize - 1) >> pageShift
-	if m.pages.seen.all(lo, hi) {
+	if m.residency.resident.contains(lo, hi) {
 		return true
 	}
-	if m.pages.asked.all(block, block+1) || end <= lo<<pageShift {
+	if m.residency.probed.contains(block, block+1) || end <= lo<<pageShift {
 		return false
 	}
-	m.pages.asked.add(block, block+1, (m.pages.n+askBlock-1)/askBlock)
-	c, err := r.cacheOf(m, lo<<pageShift, end)
+	m.residency.probed.add(block, block+1, (m.residency.n+probePages-1)/probePages)
+	c, err := r.cachestat(m, lo<<pageShift, end)
 	if err != nil {
-		r.mute.Store(true)
+		r.noCachestat.Store(true)
 		return false
 	}
 	if int64(c.Cached) < hi-lo {
 		return false
 	}
 	off := max(lo<<pageShift-m.lead, 0)
-	r.saw(m, off, end-m.lead-off)
+	r.markResident(m, off, end-m.lead-off)
 	return true
 }
 
 // forgetCut forgets what was known of the pages from the one with size on.
-func (m *mapping) forgetCut(size int64) {
+func (m *mapping) forgetFrom(size int64) {
 	lo := (m.lead + size) >> pageShift
-	m.drop(&m.pages.seen, &m.limit, lo, m.pages.n)
-	m.cooled(lo, m.pages.n)
-	m.pages.asked.remove(lo/askBlock, (m.pages.n+askBlock-1)/askBlock)
+	m.forgetIn(&m.residency.resident, &m.readLimit, lo, m.residency.n)
+	m.forgetWrites(lo, m.residency.n)
+	m.residency.probed.remove(lo/probePages, (m.residency.n+probePages-1)/probePages)
 }
 
 // cooled forgets that the pages [lo, hi) were written to: they are clean now.
-func (m *mapping) cooled(lo, hi int64) {
-	m.drop(&m.pages.hot, &m.open, lo, hi)
-	m.pages.once.remove(lo, hi)
+func (m *mapping) forgetWrites(lo, hi int64) {
+	m.forgetIn(&m.residency.writable, &m.writeLimit, lo, hi)
+	m.residency.written.remove(lo, hi)
 }
 
 // afford reports whether a large write that could go by the descriptor should
@@ -303,16 +303,16 @@ func (m *mapping) cooled(lo, hi int64) {
 // 128 may do it), and a part of what those from memory saved. Who writes
 // everything again and again has all of it in memory after some twenty times, and
 // is never slower on the way by more than a few percent.
-func (p *pages) afford(n int64) bool {
-	if p.credit.Add(n/128) < n {
+func (p *residency) spendBudget(n int64) bool {
+	if p.populateBudget.Add(n/128) < n {
 		return false
 	}
-	p.credit.Add(-n)
+	p.populateBudget.Add(-n)
 	return true
 }
 
 // cacheOf asks the system what it has cached of [lo, end), in bytes of memory.
-func (r *Region) cacheOf(m *mapping, lo, end int64) (sys.Cache, error) {
+func (r *Region) cachestat(m *mapping, lo, end int64) (sys.Cache, error) {
 	op := fileOps.Get().(*fileOp)
 	op.fileArgs = fileArgs{kind: opCache, off: r.base - m.lead + lo, n: end - lo}
 	err := r.run(op)
@@ -323,7 +323,7 @@ func (r *Region) cacheOf(m *mapping, lo, end int64) (sys.Cache, error) {
 }
 
 // lookMost is up to how many bytes of a file are asked about every second.
-const lookMost = 4 << 30
+const maxAgingScan = 4 << 30
 
 // age forgets what may no longer be so. The system says how many pages it has
 // cached, and how many of them are dirty: as long as these are no fewer than
@@ -332,39 +332,39 @@ const lookMost = 4 << 30
 // up to 10 ms a GiB, so files above lookMost are not asked about.
 func (r *Region) age(m *mapping, evicted bool) {
 	if evicted {
-		m.drop(&m.pages.seen, &m.limit, 0, m.pages.n)
-		m.pages.asked.remove(0, (m.pages.n+askBlock-1)/askBlock)
+		m.forgetIn(&m.residency.resident, &m.readLimit, 0, m.residency.n)
+		m.residency.probed.remove(0, (m.residency.n+probePages-1)/probePages)
 	}
-	if r.fixed() {
+	if r.memoryOnly() {
 		if evicted {
-			m.cooled(0, m.pages.n) // what is ours alone is in no cache, and may be swapped out
+			m.forgetWrites(0, m.residency.n) // what is ours alone is in no cache, and may be swapped out
 		}
 		return
 	}
 	if m.idle.Swap(true) {
-		m.cooled(0, m.pages.n)
+		m.forgetWrites(0, m.residency.n)
 	}
-	if !m.pages.seen.some() && !m.pages.once.some() {
+	if !m.residency.resident.any() && !m.residency.written.any() {
 		return
 	}
-	end := m.lead + m.extent.Load()
+	end := m.lead + m.backed.Load()
 	var c sys.Cache
 	err := errors.ErrUnsupported
-	if !r.mute.Load() && end <= lookMost {
-		c, err = r.cacheOf(m, 0, end)
+	if !r.noCachestat.Load() && end <= maxAgingScan {
+		c, err = r.cachestat(m, 0, end)
 	}
 	if err != nil {
-		m.drop(&m.pages.hot, &m.open, 0, m.pages.n)
+		m.forgetIn(&m.residency.writable, &m.writeLimit, 0, m.residency.n)
 		return
 	}
-	pressed := !m.pages.volatile && int64(c.Dirty) < m.pages.once.count(0, m.pages.n)
-	if m.pages.pressed.Store(pressed); pressed {
-		m.cooled(0, m.pages.n)
+	pressed := !m.residency.noWriteback && int64(c.Dirty) < m.residency.written.count(0, m.residency.n)
+	if m.residency.writebackActive.Store(pressed); pressed {
+		m.forgetWrites(0, m.residency.n)
 	}
 	if int64(c.Cached) >= (end+pageSize-1)>>pageShift {
 		return
 	}
-	for lo := int64(0); lo<<pageShift < end; lo += askBlock {
+	for lo := int64(0); lo<<pageShift < end; lo += probePages {
 		r.ageBlock(m, lo, end)
 	}
 }
@@ -372,21 +372,21 @@ func (r *Region) age(m *mapping, evicted bool) {
 // ageBlock forgets the block of pages from page lo on, of memory that ends at
 // end, if one of those seen resident is so no longer.
 func (r *Region) ageBlock(m *mapping, lo, end int64) {
-	hi := min(lo+askBlock, m.pages.n)
-	seen := m.pages.seen.count(lo, hi)
+	hi := min(lo+probePages, m.residency.n)
+	seen := m.residency.resident.count(lo, hi)
 	if seen == 0 {
 		return
 	}
 	from, to := lo<<pageShift, min(hi<<pageShift, end)
-	if c, err := r.cacheOf(m, from, to); err == nil && int64(c.Cached) < seen {
-		m.lose(from-m.lead, to-from)
-		m.pages.asked.remove(lo/askBlock, lo/askBlock+1)
+	if c, err := r.cachestat(m, from, to); err == nil && int64(c.Cached) < seen {
+		m.forget(from-m.lead, to-from)
+		m.residency.probed.remove(lo/probePages, lo/probePages+1)
 	}
 }
 
 // some reports whether anything may be in the set.
-func (b *bitmap) some() bool {
-	parts := b.parts.Load()
+func (b *bitmap) any() bool {
+	parts := b.chunks.Load()
 	if parts == nil {
 		return false
 	}
@@ -401,8 +401,8 @@ func (b *bitmap) some() bool {
 // count returns how many of [lo, hi) are in the set.
 func (b *bitmap) count(lo, hi int64) (n int64) {
 	for lo < hi {
-		end := min(hi, lo|(partBits-1)+1)
-		if p := b.part(lo); p != nil && p.any.Load() {
+		end := min(hi, lo|(chunkBits-1)+1)
+		if p := b.chunk(lo); p != nil && p.any.Load() {
 			for at := lo; at < end; {
 				mask, next := maskFrom(at, end)
 				n += int64(bits.OnesCount64(p.word(at).Load() & mask))
@@ -416,41 +416,41 @@ func (b *bitmap) count(lo, hi int64) (n int64) {
 
 // ageing is the register of Regions that have something to forget. It holds
 // none of them alive.
-var ageing struct {
+var ager struct {
 	mu      sync.Mutex
 	regions map[weak.Pointer[Region]]struct{}
 	running bool
 }
 
 // ageEvery is how long a page counts as what it was seen to be.
-const ageEvery = time.Second
+const agingInterval = time.Second
 
 // willAge puts the Region into the register at the first mark.
-func (r *Region) willAge() {
-	if r.ages.Load() || r.ages.Swap(true) {
+func (r *Region) registerForAging() {
+	if r.inAger.Load() || r.inAger.Swap(true) {
 		return
 	}
-	ageing.mu.Lock()
-	defer ageing.mu.Unlock()
-	if ageing.regions == nil {
-		ageing.regions = map[weak.Pointer[Region]]struct{}{}
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	if ager.regions == nil {
+		ager.regions = map[weak.Pointer[Region]]struct{}{}
 	}
-	ageing.regions[weak.Make(r)] = struct{}{}
-	if !ageing.running {
-		ageing.running = true
-		go ageAll()
+	ager.regions[weak.Make(r)] = struct{}{}
+	if !ager.running {
+		ager.running = true
+		go runAger()
 	}
 }
 
 // ageAll lets the Regions of the register forget, once a second, until there
 // is none.
-func ageAll() {
-	tick := time.NewTicker(ageEvery)
+func runAger() {
+	tick := time.NewTicker(agingInterval)
 	defer tick.Stop()
 	faults := sys.MajorFaults()
 	for range tick.C {
 		now := sys.MajorFaults()
-		if !ageRegister(now != faults) {
+		if !ageRegions(now != faults) {
 			return
 		}
 		faults = now
@@ -460,18 +460,18 @@ func ageAll() {
 // ageRegister goes through the register once and reports whether any Region
 // is left in it. It holds the lock for the register alone: a reader that puts
 // its Region into it must not wait for the ageing of another.
-func ageRegister(evicted bool) bool {
-	ageing.mu.Lock()
+func ageRegions(evicted bool) bool {
+	ager.mu.Lock()
 	var alive []*Region
-	for w := range ageing.regions {
+	for w := range ager.regions {
 		if r := w.Value(); r != nil && !r.closed.Load() {
 			alive = append(alive, r)
 		} else {
-			delete(ageing.regions, w)
+			delete(ager.regions, w)
 		}
 	}
-	ageing.running = len(alive) > 0
-	ageing.mu.Unlock()
+	ager.running = len(alive) > 0
+	ager.mu.Unlock()
 	for _, r := range alive {
 		if m := r.m.Load(); m != nil {
 			r.age(m, evicted)

@@ -12,7 +12,7 @@ import (
 // TestWritableWhileDirty: a page counts as writable as long as it is dirty, and
 // no longer when somebody had it written back.
 func TestWritableWhileDirty(t *testing.T) {
-	if assume != asSeen {
+	if assumePages != assumeNothing {
 		t.Skip("nothing is learned")
 	}
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
@@ -37,13 +37,13 @@ func TestWritableWhileDirty(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := r.cacheOf(m, 0, m.extent.Load()); err != nil || c.Dirty == 0 {
+	if c, err := r.cachestat(m, 0, m.backed.Load()); err != nil || c.Dirty == 0 {
 		t.Skip("nothing tells what is dirty: ", err)
 	}
-	if m.open.Load() == 0 {
+	if m.writeLimit.Load() == 0 {
 		t.Fatal("the page is not known to be writable")
 	}
-	if r.age(m, false); m.open.Load() == 0 {
+	if r.age(m, false); m.writeLimit.Load() == 0 {
 		t.Error("the page is dirty, and forgotten")
 	}
 	if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
@@ -52,7 +52,7 @@ func TestWritableWhileDirty(t *testing.T) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if r.age(m, false); m.open.Load() != 0 || m.pages.hot.all(0, 1) || m.pages.once.all(0, 1) {
+	if r.age(m, false); m.writeLimit.Load() != 0 || m.residency.writable.contains(0, 1) || m.residency.written.contains(0, 1) {
 		t.Error("the page is clean, and taken for writable")
 	}
 }
@@ -61,10 +61,10 @@ func TestWritableWhileDirty(t *testing.T) {
 // by the descriptor while that is the cheaper way, then to memory, and by the
 // descriptor again after a Flush.
 func TestLargeRewritesGoToMemory(t *testing.T) {
-	if assume != asSeen {
+	if assumePages != assumeNothing {
 		t.Skip("nothing is learned")
 	}
-	const size, rare = 8 * populateMost, 128 // one such write in 128 makes pages writable
+	const size, rare = 8 * maxEagerPopulate, 128 // one such write in 128 makes pages writable
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 	if err != nil {
 		t.Skip("this system does not map files: ", err)
 	}
-	if sys.Populate(m.first(size), true) != nil {
+	if sys.Populate(m.headPages(size), true) != nil {
 		t.Skip("this system does not make pages writable by a call")
 	}
 	p := make([]byte, size)
@@ -88,7 +88,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 			if n, err := r.WriteAt(p, 0); n != size || err != nil {
 				t.Fatal(n, err)
 			}
-			inMemory, want := m.open.Load() == size, i >= rare
+			inMemory, want := m.writeLimit.Load() == size, i >= rare
 			if inMemory != want {
 				t.Fatalf("round %d, after %d writes: in memory %v, want %v", round, i+1, inMemory, want)
 			}
@@ -100,7 +100,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 		if err := r.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if m.open.Load() != 0 {
+		if m.writeLimit.Load() != 0 {
 			t.Fatal("after a Flush pages still count as writable")
 		}
 	}
@@ -109,7 +109,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 // learned opens a file below dir, of 16 pages, after three writes to the first.
 func learned(t *testing.T, r *Region, err error) (*Region, *mapping) {
 	t.Helper()
-	if assume != asSeen {
+	if assumePages != assumeNothing {
 		t.Skip("nothing is learned")
 	}
 	if err != nil {
@@ -125,7 +125,7 @@ func learned(t *testing.T, r *Region, err error) (*Region, *mapping) {
 			t.Fatal(err)
 		}
 	}
-	if m.open.Load() == 0 {
+	if m.writeLimit.Load() == 0 {
 		t.Skip("this system does not make pages writable by a call")
 	}
 	return r, m
@@ -146,11 +146,11 @@ func newLearned(t *testing.T, opts *Options) (*Region, *mapping) {
 func TestMemoryStaysWritable(t *testing.T) {
 	r, err := Anonymous(16*pageSize, &Options{Share: true})
 	r, m := learned(t, r, err)
-	if _, err := r.cacheOf(m, 0, pageSize); err != nil {
+	if _, err := r.cachestat(m, 0, pageSize); err != nil {
 		t.Skip("nothing tells what is cached: ", err)
 	}
 	for range 3 {
-		if r.age(m, false); m.open.Load() == 0 {
+		if r.age(m, false); m.writeLimit.Load() == 0 {
 			t.Error("forgotten")
 		}
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
@@ -170,15 +170,15 @@ func TestIdleForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := r.cacheOf(m, 0, m.extent.Load()); err != nil || c.Dirty == 0 {
+	if c, err := r.cachestat(m, 0, m.backed.Load()); err != nil || c.Dirty == 0 {
 		t.Skip("nothing tells what is dirty: ", err)
 	}
-	if m.open.Load() == 0 {
+	if m.writeLimit.Load() == 0 {
 		t.Error("forgotten while it was written to")
 	}
 	r.age(m, false)
 	r.age(m, false)
-	if m.open.Load() > 0 || m.pages.hot.all(0, 1) {
+	if m.writeLimit.Load() > 0 || m.residency.writable.contains(0, 1) {
 		t.Error("known long after the last write")
 	}
 }
@@ -198,7 +198,7 @@ func TestCleanedByOurselves(t *testing.T) {
 			if err := do(r); err != nil {
 				t.Skip(err)
 			}
-			if m.open.Load() > 0 || m.pages.hot.all(0, 1) {
+			if m.writeLimit.Load() > 0 || m.residency.writable.contains(0, 1) {
 				t.Error("the page is still taken for writable")
 			}
 			if what != "Release" {
@@ -209,7 +209,7 @@ func TestCleanedByOurselves(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if m.limit.Load() > 0 || m.pages.seen.all(0, 1) {
+			if m.readLimit.Load() > 0 || m.residency.resident.contains(0, 1) {
 				t.Error("what was released is taken for resident")
 			}
 		})
@@ -220,14 +220,14 @@ func TestCleanedByOurselves(t *testing.T) {
 // brought in by a call before.
 func TestPrivateWaitsInCalls(t *testing.T) {
 	r, m := newLearned(t, &Options{Private: true})
-	if m.limit.Load() != pageSize || m.open.Load() != pageSize {
-		t.Errorf("after writes to one page %d bytes are known to be readable, %d to be writable", m.limit.Load(), m.open.Load())
+	if m.readLimit.Load() != pageSize || m.writeLimit.Load() != pageSize {
+		t.Errorf("after writes to one page %d bytes are known to be readable, %d to be writable", m.readLimit.Load(), m.writeLimit.Load())
 	}
-	if _, err := r.ReadAt(make([]byte, 10), 5*pageSize); err != nil || !m.pages.seen.all(5, 6) {
+	if _, err := r.ReadAt(make([]byte, 10), 5*pageSize); err != nil || !m.residency.resident.contains(5, 6) {
 		t.Errorf("a page that was read is not known (%v)", err)
 	}
 	r.age(m, true)
-	if m.limit.Load() != 0 || m.open.Load() != 0 {
+	if m.readLimit.Load() != 0 || m.writeLimit.Load() != 0 {
 		t.Error("after evictions everything is still known")
 	}
 	got := make([]byte, 5)

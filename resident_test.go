@@ -8,11 +8,11 @@ import (
 // TestBitmap plays random ranges on a bitmap and on a slice of bools, across
 // the boundaries of words and of parts.
 func TestBitmap(t *testing.T) {
-	const n = 3*partBits + 77
+	const n = 3*chunkBits + 77
 	var b bitmap
 	want := make([]bool, n)
 	rnd := rand.New(rand.NewSource(1))
-	places := []int64{0, 1, 63, 64, 65, partBits - 1, partBits, partBits + 1, 2 * partBits, n - 1, n}
+	places := []int64{0, 1, 63, 64, 65, chunkBits - 1, chunkBits, chunkBits + 1, 2 * chunkBits, n - 1, n}
 	place := func() int64 {
 		if rnd.Intn(2) == 0 {
 			return places[rnd.Intn(len(places))]
@@ -37,10 +37,10 @@ func TestBitmap(t *testing.T) {
 		for first < to && want[first] {
 			first++
 		}
-		if got := b.after(from, to); got != first {
+		if got := b.nextClear(from, to); got != first {
 			t.Fatalf("after(%d, %d) = %d, want %d", from, to, got, first)
 		}
-		if got := b.all(from, to); got != (first == to) {
+		if got := b.contains(from, to); got != (first == to) {
 			t.Fatalf("all(%d, %d) = %v", from, to, got)
 		}
 	}
@@ -51,9 +51,9 @@ func TestBitmap(t *testing.T) {
 func TestBitmapForgetsAll(t *testing.T) {
 	var b bitmap
 	for range 3 {
-		b.add(5, partBits+5, 2*partBits)
-		b.remove(0, 2*partBits)
-		if at := b.after(0, 2*partBits); at != 0 || b.all(5, 6) || b.all(partBits, partBits+1) {
+		b.add(5, chunkBits+5, 2*chunkBits)
+		b.remove(0, 2*chunkBits)
+		if at := b.nextClear(0, 2*chunkBits); at != 0 || b.contains(5, 6) || b.contains(chunkBits, chunkBits+1) {
 			t.Fatal("something is left")
 		}
 	}

@@ -23,7 +23,7 @@ const (
 
 // anonymousFile is Anonymous with a descriptor.
 func anonymousFile(name string, size int64, o Options) (*Region, error) {
-	f, err := sys.Memory(name, size)
+	f, err := sys.NewMemFile(name, size)
 	if err != nil {
 		return nil, wrap("map", name, fmt.Errorf("option Share: %w", err))
 	}
@@ -40,7 +40,7 @@ func anonymousFile(name string, size int64, o Options) (*Region, error) {
 // with [Map]. The caller closes it. The error wraps [errors.ErrUnsupported] for
 // private and anonymous memory without [Options].Share.
 func (r *Region) File() (*os.File, error) {
-	if err := r.orClosed(nil); err != nil || r.fixed() {
+	if err := r.closedOr(nil); err != nil || r.memoryOnly() {
 		return nil, wrap("dup", r.name, firstError(err, errors.ErrUnsupported))
 	}
 	f, _, _, err := sys.Reopen(r.f)
@@ -65,7 +65,7 @@ func (r *Region) seal(s Seals) error {
 	switch {
 	case r.closed.Load():
 		return os.ErrClosed
-	case r.fixed() || r.stream:
+	case r.memoryOnly() || r.unsized:
 		return syscall.EINVAL
 	case s&^(SealShrink|SealGrow|SealWrite) != 0:
 		return fmt.Errorf("unknown seal %#x: %w", uint8(s), syscall.EINVAL)
@@ -75,42 +75,42 @@ func (r *Region) seal(s Seals) error {
 	if err := r.addSeals(0); err != nil {
 		return err // it has none, or no more
 	}
-	sealed, layout := r.sealed.Load(), r.layout.get()
+	sealed, layout := r.writeSealed.Load(), r.attrs.get()
 	if s&SealWrite != 0 {
-		if err := r.giveUpWriting(); err != nil {
+		if err := r.dropWritableMappings(); err != nil {
 			return err
 		}
 	}
 	err := r.addSeals(s)
 	if err != nil {
-		r.sealed.Store(sealed)
-		r.layout.set(layout)
+		r.writeSealed.Store(sealed)
+		r.attrs.set(layout)
 	}
 	return err
 }
 
 // addSeals makes the system call.
 func (r *Region) addSeals(s Seals) (err error) {
-	cerr := r.control(func(fd uintptr) { err = sys.Seal(fd, sys.Seals(s)) })
+	cerr := r.withFD(func(fd uintptr) { err = sys.Seal(fd, sys.Seals(s)) })
 	return firstError(cerr, err)
 }
 
 // giveUpWriting takes writable mappings away; the next one is read-only. mu is
 // held.
-func (r *Region) giveUpWriting() error {
-	if r.rawEnd.Load() > 0 {
+func (r *Region) dropWritableMappings() error {
+	if r.escapedEnd.Load() > 0 {
 		return fmt.Errorf("writable bytes were handed out: %w", syscall.EBUSY)
 	}
-	_, found := r.layout.get().find(0, math.MaxInt64, grantsWriting)
-	if m := r.m.Load(); found && m != nil && m.mem.raw.Load() {
+	_, found := r.attrs.get().firstWhere(0, math.MaxInt64, grantsWriting)
+	if m := r.m.Load(); found && m != nil && m.mem.escaped.Load() {
 		return fmt.Errorf("bytes were handed out, and made writable: %w", syscall.EBUSY)
 	}
-	if r.rights()&sys.Write == 0 && !found {
+	if r.effectiveProt()&sys.Write == 0 && !found {
 		return nil // there never was a writable mapping
 	}
 	if found {
-		r.layout.set(r.layout.get().with(0, math.MaxInt64, true, func(a *attr) { a.granted &^= sys.Write }))
+		r.attrs.set(r.attrs.get().update(0, math.MaxInt64, true, func(a *pageAttr) { a.granted &^= sys.Write }))
 	}
-	r.sealed.Store(true)
-	return r.retire(r.m.Swap(nil))
+	r.writeSealed.Store(true)
+	return r.revokeAll(r.m.Swap(nil))
 }

@@ -51,29 +51,29 @@ func (r *Region) FlushAsync(off, n int64) error {
 	}
 	var b []byte
 	m := r.m.Load()
-	if m != nil && off+n <= m.room {
-		b = m.around(off, n)
+	if m != nil && off+n <= m.capacity {
+		b = m.pagesOf(off, n)
 	}
 	_, err = r.call(fileArgs{kind: opStart, m: m, b: b, off: r.base + off, n: n})
-	return wrap("flush", r.name, r.orClosed(err))
+	return wrap("flush", r.name, r.closedOr(err))
 }
 
 // Sync commits the whole file to stable storage, as [os.File.Sync] does, and
 // with the system's strongest means (F_FULLFSYNC on darwin). A failure stays,
 // as that of Flush does.
 func (r *Region) Sync() error {
-	if r.fixed() {
-		return wrap("sync", r.name, r.orClosed(errors.ErrUnsupported))
+	if r.memoryOnly() {
+		return wrap("sync", r.name, r.closedOr(errors.ErrUnsupported))
 	}
-	if err := r.lost(); err != nil && !r.closed.Load() {
+	if err := r.sticky(); err != nil && !r.closed.Load() {
 		return wrap("sync", r.name, err)
 	}
 	if m := r.m.Load(); m != nil {
-		m.cooled(0, m.pages.n)
+		m.forgetWrites(0, m.residency.n)
 	}
 	err := r.f.Sync()
 	if err != nil {
-		r.remember(bare(err))
+		r.setSticky(underlyingError(err))
 	}
 	return err
 }
@@ -83,20 +83,20 @@ func (r *Region) canFlush(off, n int64) (int64, error) {
 	if r.closed.Load() {
 		return 0, os.ErrClosed
 	}
-	if r.fixed() {
+	if r.memoryOnly() {
 		return 0, errors.ErrUnsupported
 	}
-	if r.stale.Load() {
-		r.noticed() // what was appended is part of the range
+	if r.sizeStale.Load() {
+		r.refreshSize() // what was appended is part of the range
 	}
-	return r.span(off, n)
+	return r.resolveRange(off, n)
 }
 
 // flush is Flush and FlushRange.
 func (r *Region) flush(op string, off, n int64) error {
 	whole := off == 0 && n == ToEnd
-	if whole && r.rawEnd.Load() > r.size.Load() {
-		r.noticed() // the file was seen short, and may have grown again
+	if whole && r.escapedEnd.Load() > r.size.Load() {
+		r.refreshSize() // the file was seen short, and may have grown again
 	}
 	n, err := r.canFlush(off, n)
 	if err == nil && (n > 0 || whole) {
@@ -107,40 +107,40 @@ func (r *Region) flush(op string, off, n int64) error {
 
 // flushStores commits a range and makes sure that the file still has it.
 func (r *Region) flushStores(off, n int64, whole bool) error {
-	if f, ok := r.cut.Load().(failure); ok {
-		r.remember(f.err)
+	if f, ok := r.shrinkErr.Load().(failure); ok {
+		r.setSticky(f.err)
 	}
-	if err := r.lost(); err != nil {
+	if err := r.sticky(); err != nil {
 		return err
 	}
 	m := r.m.Load()
-	if m == nil || !r.mayStore() {
-		err := r.orClosed(r.commit(m, off, n))
-		r.remember(err)
+	if m == nil || !r.mayBeStored() {
+		err := r.closedOr(r.commit(m, off, n))
+		r.setSticky(err)
 		return err
 	}
 	// What is stored from now on is the next Flush's to answer for. What was
 	// stored before is this one's, and another must not think it settled.
-	r.flushing.Lock()
-	defer r.flushing.Unlock()
-	end, limit := m.end.Load(), off+n
+	r.flushMu.Lock()
+	defer r.flushMu.Unlock()
+	end, limit := m.dirtyEnd.Load(), off+n
 	if whole {
-		end, limit = m.end.Swap(0), math.MaxInt64
-		m.pages.credit.Store(0)
-		m.cooled(0, m.pages.n)
-	} else if m.holds(off, n) {
-		m.cooled(m.pageRange(off, n))
+		end, limit = m.dirtyEnd.Swap(0), math.MaxInt64
+		m.residency.populateBudget.Store(0)
+		m.forgetWrites(0, m.residency.n)
+	} else if m.backs(off, n) {
+		m.forgetWrites(m.pageRange(off, n))
 	}
 	err := r.commit(m, off, n)
 	if err == nil {
-		err = r.uncut(m, min(end, limit), limit)
+		err = r.checkNotShrunk(m, min(end, limit), limit)
 	}
 	// A range revoked meanwhile would have been synced with success.
-	err = r.orClosed(err)
+	err = r.closedOr(err)
 	if err != nil {
-		m.stored(end)
+		m.noteStore(end)
 	}
-	r.remember(err)
+	r.setSticky(err)
 	return err
 }
 
@@ -148,8 +148,8 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 // and by the descriptor where they are not, or no longer.
 func (r *Region) commit(m *mapping, off, n int64) error {
 	args := fileArgs{kind: opSync}
-	if m != nil && n > 0 && off+n <= m.room && !r.anyReleased(off, n) {
-		args = fileArgs{kind: opMsync, m: m, b: m.around(off, n)}
+	if m != nil && n > 0 && off+n <= m.capacity && !r.anyReleased(off, n) {
+		args = fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)}
 	}
 	_, err := r.call(args)
 	return err
@@ -158,28 +158,28 @@ func (r *Region) commit(m *mapping, off, n int64) error {
 // uncut returns an error if the file ends before end, up to where m was stored
 // to, or before what was handed out of the bytes below limit. It holds the
 // control lock: our own Truncate moves the ends too.
-func (r *Region) uncut(m *mapping, end, limit int64) error {
+func (r *Region) checkNotShrunk(m *mapping, end, limit int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed.Load() {
 		return os.ErrClosed
 	}
-	if m.end != r.end {
+	if m.dirtyEnd != r.dirtyEnd {
 		end = min(end, r.size.Load()) // a Truncate of ours came between
 	}
-	end = max(end, min(r.rawEnd.Load(), limit))
+	end = max(end, min(r.escapedEnd.Load(), limit))
 	n, err := r.call(fileArgs{kind: opStat})
 	if err != nil {
 		return err
 	}
-	if size := r.visible(n); size < end {
-		return cutBelow(size, end)
+	if size := r.clampToWindow(n); size < end {
+		return shrunkError(size, end)
 	}
 	return nil
 }
 
 // cutBelow is the error of a Flush after somebody else cut the file.
-func cutBelow(size, end int64) error {
+func shrunkError(size, end int64) error {
 	return fmt.Errorf("the file was cut to %d bytes, below byte %d stored to memory: %w", size, end-1, io.ErrUnexpectedEOF)
 }
 
@@ -187,19 +187,19 @@ func cutBelow(size, end int64) error {
 type failure struct{ err error }
 
 // lost returns the first failure to write.
-func (r *Region) lost() error {
-	if f, ok := r.failed.Load().(failure); ok {
+func (r *Region) sticky() error {
+	if f, ok := r.stickyErr.Load().(failure); ok {
 		return f.err
 	}
 	return nil
 }
 
 // remember keeps err if it says that something written was lost.
-func (r *Region) remember(err error) {
+func (r *Region) setSticky(err error) {
 	switch {
 	case err == nil, r.closed.Load(), errors.Is(err, os.ErrClosed), errors.Is(err, errors.ErrUnsupported),
 		errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.EINTR), sys.NoMemory(err):
 		return
 	}
-	r.failed.CompareAndSwap(nil, failure{err})
+	r.stickyErr.CompareAndSwap(nil, failure{err})
 }

@@ -24,22 +24,22 @@ const ToEnd int64 = -1
 // returns the length. A range past the known end is one error, after the
 // descriptor was asked whether the file has grown; one that no file could have
 // is another.
-func (r *Region) span(off, n int64) (int64, error) {
+func (r *Region) resolveRange(off, n int64) (int64, error) {
 	switch {
 	case off < 0, n < ToEnd, n > math.MaxInt64-off:
 		return 0, fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
 	case n == 0:
 		return 0, nil
 	}
-	size := r.known()
+	size := r.currentSize()
 	if n == ToEnd && off <= size {
 		return size - off, nil
 	}
 	if n != ToEnd && off+n <= size {
 		return n, nil
 	}
-	if !r.fixed() && !r.stream {
-		r.noticed()
+	if !r.memoryOnly() && !r.unsized {
+		r.refreshSize()
 		size = r.size.Load()
 	}
 	if n == ToEnd {
@@ -54,7 +54,7 @@ func (r *Region) span(off, n int64) (int64, error) {
 // viewPopulated is the length up to which a View's bytes are brought in before
 // the callback runs: a fault in Go code stops a processor, a system call does
 // not.
-const viewPopulated = 1 << 20
+const maxViewPopulate = 1 << 20
 
 // View calls fn with the n bytes from off on as they lie in memory, without a
 // copy; n may be [ToEnd]. A fault in this Region during fn, in any function it
@@ -77,7 +77,7 @@ const viewPopulated = 1 << 20
 // Views may be nested, of this and of other Regions, and may run beside every
 // other method. A View of up to 1 MiB is brought into memory before fn runs.
 func (r *Region) View(off, n int64, fn func(b []byte) error) error {
-	m, n, err := r.shown(off, n)
+	m, n, err := r.mappedRange(off, n)
 	if err != nil {
 		return wrap("view", r.name, err)
 	}
@@ -85,30 +85,30 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 		return fn([]byte{})
 	}
 	b := m.bytes(off, n)
-	r.settle(m, off, n)
-	if n <= viewPopulated && off+n > m.limit.Load() && r.f != nil && !r.knowsResident(m, off, n) &&
-		sys.Populate(m.around(off, n), false) == nil {
-		r.saw(m, off, n)
+	r.syncIncoherent(m, off, n)
+	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) &&
+		sys.Populate(m.pagesOf(off, n), false) == nil {
+		r.markResident(m, off, n)
 	}
-	if r.mayStore() {
-		m.stored(off + n) // a Flush inside fn counts on it
-		defer m.stored(off + n)
+	if r.mayBeStored() {
+		m.noteStore(off + n) // a Flush inside fn counts on it
+		defer m.noteStore(off + n)
 	}
-	err = r.watch(m, b, fn)
-	r.settle(m, off, n)
+	err = r.callGuarded(m, b, fn)
+	r.syncIncoherent(m, off, n)
 	return err
 }
 
 // shown returns the mapping that holds the n bytes from off on, and n resolved.
-func (r *Region) shown(off, n int64) (*mapping, int64, error) {
+func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
 	if r.closed.Load() {
 		return nil, 0, os.ErrClosed
 	}
-	if r.stream {
+	if r.unsized {
 		_, err := r.mapped()
 		return nil, 0, err
 	}
-	n, err := r.span(off, n)
+	n, err := r.resolveRange(off, n)
 	if err != nil || n == 0 {
 		return nil, 0, err
 	}
@@ -116,29 +116,29 @@ func (r *Region) shown(off, n int64) (*mapping, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if off+n > m.room {
-		return nil, 0, fmt.Errorf("not mapped so far: %w", r.reasonUnmapped())
+	if off+n > m.capacity {
+		return nil, 0, fmt.Errorf("not mapped so far: %w", r.whyUnmapped())
 	}
 	return m, n, nil
 }
 
 // reasonUnmapped says why the last attempt to map failed.
-func (r *Region) reasonUnmapped() error {
+func (r *Region) whyUnmapped() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return firstError(r.why, sys.Fault)
+	return firstError(r.mapErr, sys.Fault)
 }
 
 // settle makes memory and descriptor show the same bytes on systems where they
 // do not by themselves (OpenBSD): it writes out and forgets what memory has.
-func (r *Region) settle(m *mapping, off, n int64) {
-	if !sys.Coherent && !r.fixed() {
-		_, _ = r.call(fileArgs{kind: opMsync, m: m, b: m.around(off, n)})
+func (r *Region) syncIncoherent(m *mapping, off, n int64) {
+	if !sys.Coherent && !r.memoryOnly() {
+		_, _ = r.call(fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)})
 	}
 }
 
 // watch calls fn with b and turns a fault in this Region into an error.
-func (r *Region) watch(m *mapping, b []byte, fn func(b []byte) error) (err error) {
+func (r *Region) callGuarded(m *mapping, b []byte, fn func(b []byte) error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	done := false
 	defer func() {
@@ -150,12 +150,12 @@ func (r *Region) watch(m *mapping, b []byte, fn func(b []byte) error) (err error
 		if v == nil {
 			return // runtime.Goexit
 		}
-		off, ours := r.locate(m, v)
+		off, ours := r.faultOffset(m, v)
 		runtime.KeepAlive(m)
 		if !ours {
 			panic(v)
 		}
-		err = &FaultError{Op: "view", Path: r.name, Off: off, Err: r.reason(off, 0)}
+		err = &FaultError{Op: "view", Path: r.name, Off: off, Err: r.diagnose(off, 0)}
 	}()
 	err = fn(b)
 	done = true
@@ -165,7 +165,7 @@ func (r *Region) watch(m *mapping, b []byte, fn func(b []byte) error) (err error
 
 // locate returns the offset in the Region of a fault, if it was in one of its
 // mappings: m, the current one, or an earlier one.
-func (r *Region) locate(m *mapping, v any) (off int64, ours bool) {
+func (r *Region) faultOffset(m *mapping, v any) (off int64, ours bool) {
 	addr, ok := faultAddr(v)
 	if !ok {
 		return 0, false
@@ -180,7 +180,7 @@ func (r *Region) locate(m *mapping, v any) (off int64, ours bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, w := range r.past {
+	for _, w := range r.oldRanges {
 		if mem := w.Value(); mem != nil {
 			if off, ok := mem.offset(addr); ok {
 				return max(off-m.lead, 0), true
@@ -191,7 +191,7 @@ func (r *Region) locate(m *mapping, v any) (off int64, ours bool) {
 }
 
 // offset returns which of the memory's bytes has the address.
-func (m *memory) offset(addr uintptr) (off int64, ok bool) {
+func (m *addrRange) offset(addr uintptr) (off int64, ok bool) {
 	base := uintptr(unsafe.Pointer(unsafe.SliceData(m.b)))
 	return int64(addr - base), addr >= base && addr-base < uintptr(len(m.b))
 }
@@ -199,82 +199,82 @@ func (m *memory) offset(addr uintptr) (off int64, ok bool) {
 // reason finds out why touching byte off faulted: by asking the descriptor,
 // and then the memory inside a system call. Access is Read or Write where it
 // is known what the touch was.
-func (r *Region) reason(off int64, access sys.Prot) error {
+func (r *Region) diagnose(off int64, access sys.Prot) error {
 	switch {
 	case r.closed.Load():
 		return os.ErrClosed
 	case r.anyReleased(off, 1):
 		return sys.Fault
-	case r.rights()&sys.Read == 0, access&^r.rights() != 0, r.allowed(off, 1, sys.Read|access) == 0:
+	case r.effectiveProt()&sys.Read == 0, access&^r.effectiveProt() != 0, r.permittedPrefix(off, 1, sys.Read|access) == 0:
 		return syscall.EACCES
 	case r.f != nil:
-		if err := r.reasonInFile(off); err != nil {
+		if err := r.diagnoseRead(off); err != nil {
 			return err
 		}
 	}
-	if r.rights()&sys.Write == 0 || r.allowed(off, 1, sys.Write) == 0 {
+	if r.effectiveProt()&sys.Write == 0 || r.permittedPrefix(off, 1, sys.Write) == 0 {
 		return syscall.EACCES // it can be read, so it was a store
 	}
-	return r.reasonForStore(off)
+	return r.diagnoseStore(off)
 }
 
 // anyReleased reports whether some of the bytes were given back by Release.
 func (r *Region) anyReleased(off, n int64) bool {
-	l := r.layout.get()
+	l := r.attrs.get()
 	if l == nil {
 		return false
 	}
 	lead := r.lead()
-	_, found := l.find(lead+off, lead+off+n, func(a attr) bool { return a.released })
+	_, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool { return a.released })
 	return found
 }
 
 // reasonInFile says what is wrong with reading byte off of the file.
-func (r *Region) reasonInFile(off int64) error {
+func (r *Region) diagnoseRead(off int64) error {
 	size, err := r.call(fileArgs{kind: opStat})
 	if err != nil {
 		return err
 	}
-	if off >= r.visible(size) {
+	if off >= r.clampToWindow(size) {
 		return io.ErrUnexpectedEOF
 	}
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
 	_, err = r.f.ReadAt(buf[:1], r.base+off)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return bare(err)
+	return underlyingError(err)
 }
 
 // reasonForStore says what is wrong with storing to byte off. The system only
 // tells that it cannot be done; the file system, whether it is full.
-func (r *Region) reasonForStore(off int64) error {
+func (r *Region) diagnoseStore(off int64) error {
 	m := r.m.Load()
-	if m == nil || off >= m.room {
+	if m == nil || off >= m.capacity {
 		return sys.Fault
 	}
 	defer runtime.KeepAlive(m)
-	at := m.around(off, 1)
-	if sys.Populate(at, true) == nil || r.fixed() {
-		return r.orClosed(sys.Fault)
+	at := m.pagesOf(off, 1)
+	if sys.Populate(at, true) == nil || r.memoryOnly() {
+		return r.closedOr(sys.Fault)
 	}
-	if err := r.reasonInFile(off); err != nil {
+	if err := r.diagnoseRead(off); err != nil {
 		return err // it was cut since
 	}
 	full := false
-	if cerr := r.control(func(fd uintptr) {
-		if full = sys.Full(fd); !full && sys.Populate(at, true) != nil {
+	if cerr := r.withFD(func(fd uintptr) {
+		if full = sys.DiskFull(fd); !full && sys.Populate(at, true) != nil {
 			// xfs never counts its free blocks down to none: a store fails
 			// for want of one while fallocate(2) still finds it. If it is
 			// that block which was missing, there is no room.
-			err := sys.Block(fd, r.base+off)
+			err := sys.AllocateBlock(fd, r.base+off)
 			full = err == sys.NoSpace || err == nil && sys.Populate(at, true) == nil
 		}
 	}); cerr == nil && full {
 		return sys.NoSpace
 	}
-	return r.orClosed(sys.Fault)
+	return r.closedOr(sys.Fault)
 }
 
 // Bytes returns the Region's bytes as they lie in memory, as many as
@@ -287,19 +287,19 @@ func (r *Region) reasonForStore(off int64) error {
 // Close) is a crash, as with any memory. Where the file is not writable, so is
 // the slice: a store is a fault.
 func (r *Region) Bytes() []byte {
-	m, n, err := r.shown(0, ToEnd)
+	m, n, err := r.mappedRange(0, ToEnd)
 	if err != nil || n == 0 {
 		return nil
 	}
-	return r.handOut(m, 0, n)
+	return r.escape(m, 0, n)
 }
 
 // handOut returns bytes that the caller keeps until Close.
-func (r *Region) handOut(m *mapping, off, n int64) []byte {
-	m.mem.handOut()
-	if end := off + n; end > r.rawEnd.Load() && r.mayStore() {
+func (r *Region) escape(m *mapping, off, n int64) []byte {
+	m.mem.escape()
+	if end := off + n; end > r.escapedEnd.Load() && r.mayBeStored() {
 		r.mu.Lock()
-		r.rawEnd.Store(max(end, r.rawEnd.Load()))
+		r.escapedEnd.Store(max(end, r.escapedEnd.Load()))
 		r.mu.Unlock()
 	}
 	if r.closed.Load() {
@@ -318,7 +318,7 @@ func (r *Region) handOut(m *mapping, off, n int64) []byte {
 // The slice is valid until Close; its risks are those of [Region.Bytes]. The
 // bytes have the processor's order and the compiler's layout.
 func Slice[T any](r *Region, off int64, n int) ([]T, error) {
-	p, err := typed(r, off, int64(n), reflect.TypeFor[T]())
+	p, err := typedPointer(r, off, int64(n), reflect.TypeFor[T]())
 	if err != nil {
 		return nil, wrap("slice", r.name, err)
 	}
@@ -331,7 +331,7 @@ func Slice[T any](r *Region, off int64, n int) ([]T, error) {
 // Pointer returns the value of type T at byte off, as it lies in memory. What
 // is said of [Slice] holds for it.
 func Pointer[T any](r *Region, off int64) (*T, error) {
-	p, err := typed(r, off, 1, reflect.TypeFor[T]())
+	p, err := typedPointer(r, off, 1, reflect.TypeFor[T]())
 	if err != nil {
 		return nil, wrap("pointer", r.name, err)
 	}
@@ -340,17 +340,17 @@ func Pointer[T any](r *Region, off int64) (*T, error) {
 
 // typed checks that n values of type t may lie at off, and returns where. The
 // bytes count as handed out.
-func typed(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
+func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
 	size := int64(t.Size())
 	switch {
 	case size == 0:
 		return nil, fmt.Errorf("%v has no bytes: %w", t, syscall.EINVAL)
-	case !plain(t):
+	case !pointerFree(t):
 		return nil, fmt.Errorf("%v holds pointers, which the collector cannot see in mapped memory: %w", t, syscall.EINVAL)
 	case n < 0 || off < 0 || n > math.MaxInt64/size:
 		return nil, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
 	}
-	m, bytes, err := r.shown(off, n*size)
+	m, bytes, err := r.mappedRange(off, n*size)
 	if err != nil || bytes == 0 {
 		return nil, err
 	}
@@ -358,32 +358,32 @@ func typed(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
 	if uintptr(p)%uintptr(t.Align()) != 0 {
 		return nil, fmt.Errorf("byte %d is not aligned for %v: %w", off, t, syscall.EINVAL)
 	}
-	if r.handOut(m, off, bytes) == nil {
+	if r.escape(m, off, bytes) == nil {
 		return nil, os.ErrClosed
 	}
 	return p, nil
 }
 
 // plainTypes remembers what plain found: it is asked once a type.
-var plainTypes sync.Map // of reflect.Type to bool
+var pointerFreeTypes sync.Map // of reflect.Type to bool
 
 // plain reports whether values of type t hold no pointers.
-func plain(t reflect.Type) bool {
-	if known, ok := plainTypes.Load(t); ok {
+func pointerFree(t reflect.Type) bool {
+	if known, ok := pointerFreeTypes.Load(t); ok {
 		return known.(bool)
 	}
 	is := false
 	switch t.Kind() {
 	case reflect.Array:
-		is = t.Len() == 0 || plain(t.Elem())
+		is = t.Len() == 0 || pointerFree(t.Elem())
 	case reflect.Struct:
 		is = true
 		for i := range t.NumField() {
-			is = is && plain(t.Field(i).Type)
+			is = is && pointerFree(t.Field(i).Type)
 		}
 	default:
 		is = t.Kind() >= reflect.Bool && t.Kind() <= reflect.Complex128
 	}
-	plainTypes.Store(t, is)
+	pointerFreeTypes.Store(t, is)
 	return is
 }

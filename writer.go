@@ -25,20 +25,20 @@ import (
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	if m == nil {
-		return r.writeSlow(p, off)
+		return r.writeFallback(p, off)
 	}
-	limit, end := m.open.Load(), off+int64(len(p))
-	if uint64(off) > uint64(limit) || uint64(len(p))-1 >= uint64(limit-off) || len(p) > piece {
-		return r.writeUnseen(m, p, off) // nothing to write goes there too
+	limit, end := m.writeLimit.Load(), off+int64(len(p))
+	if uint64(off) > uint64(limit) || uint64(len(p))-1 >= uint64(limit-off) || len(p) > maxCopy {
+		return r.writeProbed(m, p, off) // nothing to write goes there too
 	}
 	old := debug.SetPanicOnFault(true)
-	ok := guarded(m.addr(off), start(p), len(p))
+	ok := guardedCopy(m.addr(off), dataPtr(p), len(p))
 	debug.SetPanicOnFault(old)
 	if !ok {
-		return r.writeSlow(p, off)
+		return r.writeFallback(p, off)
 	}
-	if end > m.end.Load() || m.idle.Load() {
-		m.stored(end)
+	if end > m.dirtyEnd.Load() || m.idle.Load() {
+		m.noteStore(end)
 	}
 	runtime.KeepAlive(m)
 	return len(p), nil
@@ -46,42 +46,42 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 
 // writeUnseen is WriteAt for what is above the limit: to memory if all of it
 // is known to be writable.
-func (r *Region) writeUnseen(m *mapping, p []byte, off int64) (int, error) {
+func (r *Region) writeProbed(m *mapping, p []byte, off int64) (int, error) {
 	n := int64(len(p))
-	if m.holds(off, n) && (off+n <= m.open.Load() || m.pages.hot.all(m.pageRange(off, n))) && r.storeAll(m, p, off) {
+	if m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.contains(m.pageRange(off, n))) && r.storeMapped(m, p, off) {
 		return len(p), nil
 	}
-	return r.writeSlow(p, off)
+	return r.writeFallback(p, off)
 }
 
 // storeAll stores p, and reports whether all of it arrived.
-func (r *Region) storeAll(m *mapping, p []byte, off int64) bool {
-	if m.store(p, off, piece) < len(p) {
-		m.lose(off, int64(len(p)))
+func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
+	if m.store(p, off, maxCopy) < len(p) {
+		m.forget(off, int64(len(p)))
 		return false
 	}
-	if end := off + int64(len(p)); end > m.end.Load() || m.idle.Load() {
-		m.stored(end)
+	if end := off + int64(len(p)); end > m.dirtyEnd.Load() || m.idle.Load() {
+		m.noteStore(end)
 	}
-	if len(p) > populateMost {
-		m.pages.credit.Add(int64(len(p)) / 6)
+	if len(p) > maxEagerPopulate {
+		m.residency.populateBudget.Add(int64(len(p)) / 6)
 	}
 	return true
 }
 
 // writeSlow is WriteAt for all that memory did not take at once.
-func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
+func (r *Region) writeFallback(p []byte, off int64) (n int, err error) {
 	switch {
-	case r.fixed():
-		return r.writeFixed(p, off)
-	case r.appends:
+	case r.memoryOnly():
+		return r.writeMemoryOnly(p, off)
+	case r.appendMode:
 		return 0, errAppends
-	case off < 0 || len(p) == 0 || !r.canSave || r.closed.Load():
+	case off < 0 || len(p) == 0 || !r.fdWritable || r.closed.Load():
 		return r.f.WriteAt(p, off)
 	}
-	if may := r.allowed(off, int64(len(p)), sys.Write); may < int64(len(p)) {
+	if may := r.permittedPrefix(off, int64(len(p)), sys.Write); may < int64(len(p)) {
 		if may > 0 {
-			n, err = r.writeSlow(p[:may], off)
+			n, err = r.writeFallback(p[:may], off)
 		}
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
@@ -89,18 +89,18 @@ func (r *Region) writeSlow(p []byte, off int64) (n int, err error) {
 		return r.f.WriteAt(p, r.base+off) // whole: too far for any file
 	}
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
-		p = aside(p)
+		p = snapshot(p)
 	}
 	for stored := false; ; {
-		part := p[n:min(len(p), n+writePart)]
-		if r.writeMemory(part, off+int64(n)) {
+		part := p[n:min(len(p), n+writeChunk)]
+		if r.tryStore(part, off+int64(n)) {
 			n, stored = n+len(part), true
 		} else {
 			if stored { // if the file was cut, it may end in the last page stored
 				n -= int(min(int64(n), pageSize))
 			}
 			var c int
-			c, err = r.writeFile(p[n:min(len(p), n+writePart)], off+int64(n))
+			c, err = r.writeWindow(p[n:min(len(p), n+writeChunk)], off+int64(n))
 			n, stored = n+c, false
 		}
 		if err != nil || n == len(p) {
@@ -114,10 +114,10 @@ var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_AP
 
 // writePart is how much of a large write goes one way: by memory or by the
 // descriptor.
-const writePart = 1 << 20
+const writeChunk = 1 << 20
 
 // populateMost is up to how many bytes of a write are always made writable.
-const populateMost = 32 << 10
+const maxEagerPopulate = 32 << 10
 
 // writeMemory writes p to memory, if that does not wait in a fault. A page's
 // first write since the last Flush is not for memory: by the descriptor it
@@ -126,30 +126,30 @@ const populateMost = 32 << 10
 // call, and from then on it is stored to, unless the system is writing pages
 // back. That costs more than one large write saves, so of these only some do it:
 // see afford.
-func (r *Region) writeMemory(p []byte, off int64) bool {
+func (r *Region) tryStore(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
-	if m == nil || !m.holds(off, n) || !r.storable() || r.growing.Load() > 0 {
+	if m == nil || !m.backs(off, n) || !r.writesUseMemory() || r.pendingExtends.Load() > 0 {
 		return false
 	}
 	lo, hi := m.pageRange(off, n)
 	switch {
-	case m.pages.hot.all(lo, hi):
-	case !m.pages.once.all(lo, hi):
-		m.pages.once.add(lo, hi, m.pages.n)
+	case m.residency.writable.contains(lo, hi):
+	case !m.residency.written.contains(lo, hi):
+		m.residency.written.add(lo, hi, m.residency.n)
 		return false
-	case m.pages.pressed.Load(), n > populateMost && !m.pages.afford(n):
+	case m.residency.writebackActive.Load(), n > maxEagerPopulate && !m.residency.spendBudget(n):
 		return false
-	case sys.Populate(m.around(off, n), true) != nil:
+	case sys.Populate(m.pagesOf(off, n), true) != nil:
 		return false
 	default:
-		m.add(&m.pages.hot, &m.open, off, n)
-		r.saw(m, off, n)
+		m.add(&m.residency.writable, &m.writeLimit, off, n)
+		r.markResident(m, off, n)
 	}
-	return r.storeAll(m, p, off)
+	return r.storeMapped(m, p, off)
 }
 
 // writeFile writes to the descriptor, and no further than the window.
-func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
+func (r *Region) writeWindow(p []byte, off int64) (n int, err error) {
 	fits := p
 	if r.window > 0 {
 		if off >= r.window {
@@ -160,14 +160,14 @@ func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
 	if r.base+off < 0 {
 		return 0, wrap("write", r.name, sys.TooBig)
 	}
-	if off+int64(len(fits)) > r.size.Load() && !r.stream {
+	if off+int64(len(fits)) > r.size.Load() && !r.unsized {
 		n, err = r.extend(fits, off)
 	} else {
 		n, err = r.f.WriteAt(fits, r.base+off)
-		if off+int64(n) > r.size.Load() && !r.stream {
-			r.noticed() // a Truncate came between
+		if off+int64(n) > r.size.Load() && !r.unsized {
+			r.refreshSize() // a Truncate came between
 		} else if err == nil {
-			r.missed()
+			r.countFDCall()
 		}
 	}
 	if err == nil && n < len(p) {
@@ -180,14 +180,14 @@ func (r *Region) writeFile(p []byte, off int64) (n int, err error) {
 func (r *Region) extend(p []byte, off int64) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.readyTail() {
-		defer r.growing.Add(-1)
+	if r.prepareExtend() {
+		defer r.pendingExtends.Add(-1)
 	}
 	n, err := r.f.WriteAt(p, r.base+off)
 	if end := off + int64(n); n > 0 && end > r.size.Load() {
-		r.publish(end) // at least
-		if !r.stale.Load() {
-			r.stale.Store(true)
+		r.setSize(end) // at least
+		if !r.sizeStale.Load() {
+			r.sizeStale.Store(true)
 		}
 	}
 	return n, err
@@ -196,19 +196,19 @@ func (r *Region) extend(p []byte, off int64) (int, error) {
 // readyTail makes the last page of the file ready for a write past its end. It
 // reports whether it counted that write in growing: then no other goes to memory
 // meanwhile, and who called lowers it again. mu is held.
-func (r *Region) readyTail() bool {
-	r.clearTail()
+func (r *Region) prepareExtend() bool {
+	r.zeroPastEOF()
 	m, size := r.m.Load(), r.size.Load()
-	if m == nil || !r.last.Sweeps || size == 0 {
+	if m == nil || !r.eofPage.ZeroedByWriteback || size == 0 {
 		return false
 	}
 	// Until it is written the page must be clean, and stay so. What fails
 	// here the system reports once, so it is kept for Flush.
-	r.growing.Add(1)
-	lo, _ := m.pageRange(min(size, m.room)-1, 1)
-	m.cooled(lo, m.pages.n)
+	r.pendingExtends.Add(1)
+	lo, _ := m.pageRange(min(size, m.capacity)-1, 1)
+	m.forgetWrites(lo, m.residency.n)
 	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
-	r.remember(err)
+	r.setSticky(err)
 	return true
 }
 
@@ -216,31 +216,31 @@ func (r *Region) readyTail() bool {
 // its last page: a slice or a writer that outlived a shrinking may have stored
 // there, and tmpfs shows such bytes when the file grows again. Where the end is
 // must be asked: what others appended is not to be cleared. mu is held.
-func (r *Region) clearTail() {
-	if !r.tail || r.rights()&sys.Write == 0 || r.rights()&sys.Read == 0 || r.refresh() != nil {
+func (r *Region) zeroPastEOF() {
+	if !r.eofPageDirty || r.effectiveProt()&sys.Write == 0 || r.effectiveProt()&sys.Read == 0 || r.refreshSizeLocked() != nil {
 		return
 	}
 	m, size := r.m.Load(), r.size.Load()
 	if m == nil {
 		return
 	}
-	end := min(alignUp(m.lead+size)-m.lead, m.room)
-	m.clear(size, end)
+	end := min(alignUp(m.lead+size)-m.lead, m.capacity)
+	m.zero(size, end)
 }
 
 // leaveTail is clearTail for a Region that goes: if somebody else cut the file
 // and it did not notice, it may have stored past the end, and nobody would know.
 // mu is held.
-func (r *Region) leaveTail() {
+func (r *Region) zeroPastEOFOnClose() {
 	m := r.m.Load()
-	if m == nil || !r.last.Keeps || m.end.Load() == 0 && r.rawEnd.Load() == 0 || r.refresh() != nil {
+	if m == nil || !r.eofPage.KeepsStores || m.dirtyEnd.Load() == 0 && r.escapedEnd.Load() == 0 || r.refreshSizeLocked() != nil {
 		return
 	}
-	r.clearTail()
+	r.zeroPastEOF()
 }
 
 // writeFixed is writeSlow for private and anonymous memory.
-func (r *Region) writeFixed(p []byte, off int64) (int, error) {
+func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	size := r.size.Load()
 	switch {
@@ -254,26 +254,26 @@ func (r *Region) writeFixed(p []byte, off int64) (int, error) {
 		return 0, io.ErrShortWrite
 	}
 	want := p[:min(int64(len(p)), size-off)]
-	if may := r.allowed(off, int64(len(want)), sys.Write); may < int64(len(want)) {
+	if may := r.permittedPrefix(off, int64(len(want)), sys.Write); may < int64(len(want)) {
 		n, err := 0, error(nil)
 		if may > 0 {
-			n, err = r.writeFixed(p[:may], off)
+			n, err = r.writeMemoryOnly(p[:may], off)
 		}
 		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
 	}
 	n := len(want)
 	if r.f != nil {
-		_ = sys.Populate(m.around(off, int64(n)), true) // what waits, waits there
+		_ = sys.Populate(m.pagesOf(off, int64(n)), true) // what waits, waits there
 	}
-	if !r.storeAll(m, want, off) {
+	if !r.storeMapped(m, want, off) {
 		n = m.storePages(want, off)
 	} else if r.f != nil {
-		m.add(&m.pages.hot, &m.open, off, int64(n))
-		r.saw(m, off, int64(n))
+		m.add(&m.residency.writable, &m.writeLimit, off, int64(n))
+		r.markResident(m, off, int64(n))
 	}
 	switch {
 	case n < len(want):
-		err := r.reason(off+int64(n), sys.Write)
+		err := r.diagnose(off+int64(n), sys.Write)
 		if err == io.ErrUnexpectedEOF {
 			err = io.ErrShortWrite // the file, and with it the memory, ends here now
 		}
@@ -298,13 +298,13 @@ func (m *mapping) storePages(p []byte, off int64) int {
 // does: past the end it extends the file, and with O_APPEND it writes at the
 // end of the file wherever the cursor is.
 func (r *Region) Write(p []byte) (int, error) {
-	if len(p) == 0 && !r.fixed() {
+	if len(p) == 0 && !r.memoryOnly() {
 		return r.f.Write(p)
 	}
 	r.cursor.Lock()
-	if r.cursor.inFile {
+	if r.cursor.inFD {
 		r.cursor.Unlock()
-		return r.writeCursor(p)
+		return r.writeAtFDCursor(p)
 	}
 	n, err := r.WriteAt(p, r.cursor.off)
 	r.cursor.off += int64(n)
@@ -313,52 +313,52 @@ func (r *Region) Write(p []byte) (int, error) {
 }
 
 // writeCursor is Write when the cursor is the descriptor's.
-func (r *Region) writeCursor(p []byte) (int, error) {
-	if r.stream {
+func (r *Region) writeAtFDCursor(p []byte) (int, error) {
+	if r.unsized {
 		return r.f.Write(p)
 	}
-	if r.appends && !r.alone {
+	if r.appendMode && !r.ownOffset {
 		return 0, wrap("write", r.name, errors.ErrUnsupported)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.mayWriteCursor(len(p)); err != nil {
+	if err := r.checkCursorWrite(len(p)); err != nil {
 		return 0, wrap("write", r.name, err)
 	}
-	if m := r.m.Load(); m != nil && m.has(p) {
-		p = aside(p)
+	if m := r.m.Load(); m != nil && m.contains(p) {
+		p = snapshot(p)
 	}
-	if r.readyTail() {
-		defer r.growing.Add(-1)
+	if r.prepareExtend() {
+		defer r.pendingExtends.Add(-1)
 	}
 	n, err := r.f.Write(p)
 	if r.closed.Load() {
 		return n, err
 	}
-	r.stale.Store(true)
+	r.sizeStale.Store(true)
 	return n, err
 }
 
 // mayWriteCursor refuses n bytes at the descriptor's cursor if the caller
 // protected the place.
-func (r *Region) mayWriteCursor(n int) error {
-	if !r.canSave || r.unrestricted() {
+func (r *Region) checkCursorWrite(n int) error {
+	if !r.fdWritable || r.unrestricted() {
 		return nil
 	}
 	at, err := r.size.Load(), error(nil)
-	if !r.appends {
+	if !r.appendMode {
 		at, err = r.f.Seek(0, io.SeekCurrent)
 	}
-	if err == nil && r.allowed(at, int64(n), sys.Write) < int64(n) {
+	if err == nil && r.permittedPrefix(at, int64(n), sys.Write) < int64(n) {
 		err = syscall.EACCES
 	}
-	return bare(err)
+	return underlyingError(err)
 }
 
 // WriteByte writes one byte at the cursor and moves it.
 func (r *Region) WriteByte(c byte) error {
-	buf := bytesPool.Get().(*buffer)
-	defer bytesPool.Put(buf)
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
 	buf[0] = c
 	_, err := r.Write(buf[:1])
 	return err
@@ -383,45 +383,45 @@ func (r *Region) Truncate(size int64) error {
 	switch {
 	case r.closed.Load():
 		return wrap("truncate", r.name, os.ErrClosed)
-	case r.fixed() || r.window > 0:
+	case r.memoryOnly() || r.window > 0:
 		return wrap("truncate", r.name, errors.ErrUnsupported)
 	case size < 0 || r.base+size < 0:
 		return wrap("truncate", r.name, syscall.EINVAL)
-	case r.stream || !r.canSave:
+	case r.unsized || !r.fdWritable:
 		return r.f.Truncate(r.base + size)
 	}
 	var end, rawEnd int64
 	if size < r.size.Load() {
-		rawEnd = r.rawEnd.Load()
-		if r.end != nil {
-			end = r.end.Load()
+		rawEnd = r.escapedEnd.Load()
+		if r.dirtyEnd != nil {
+			end = r.dirtyEnd.Load()
 		}
 		// Nobody may write past the new end any more before it is there,
 		// and who did by the descriptor sees that it was cut.
-		r.cutTo(size)
-		r.letGo()
+		r.shrinkTo(size)
+		r.unmapBeforeShrink()
 	} else {
-		r.clearTail()
+		r.zeroPastEOF()
 	}
 	err := r.f.Truncate(r.base + size)
-	if err != nil && sys.HoldsSize && anyDead() {
-		collect() // our own earlier mappings may hold the file
+	if err != nil && sys.MappingPinsSize && reclaimable() {
+		runGC() // our own earlier mappings may hold the file
 		err = r.f.Truncate(r.base + size)
 	}
-	if err != nil && r.end != nil {
-		r.end.Store(max(end, r.end.Load())) // the file still has to have what was stored
-		r.rawEnd.Store(max(rawEnd, r.rawEnd.Load()))
+	if err != nil && r.dirtyEnd != nil {
+		r.dirtyEnd.Store(max(end, r.dirtyEnd.Load())) // the file still has to have what was stored
+		r.escapedEnd.Store(max(rawEnd, r.escapedEnd.Load()))
 	}
-	return firstError(err, wrap("truncate", r.name, r.refresh()))
+	return firstError(err, wrap("truncate", r.name, r.refreshSizeLocked()))
 }
 
 // letGo takes the mapping away where a file keeps the size of its mappings,
 // unless its bytes were handed out: then the system refuses, and says so.
-func (r *Region) letGo() {
+func (r *Region) unmapBeforeShrink() {
 	m := r.m.Load()
-	if !sys.HoldsSize || m == nil || r.rawEnd.Load() > 0 || m.mem.raw.Load() {
+	if !sys.MappingPinsSize || m == nil || r.escapedEnd.Load() > 0 || m.mem.escaped.Load() {
 		return
 	}
 	r.m.Store(nil)
-	_ = r.retire(m)
+	_ = r.revokeAll(m)
 }

@@ -179,7 +179,7 @@ func makeWritable(name string) float64 {
 	r := openRegionRW(name)
 	defer r.Close()
 	begin := time.Now()
-	must(r.Advise(0, mmap.ToEnd, mmap.PopulateWrite))
+	must(r.Advise(0, mmap.ToEnd, mmap.AdvicePopulateWrite))
 	return ms(time.Since(begin))
 }
 

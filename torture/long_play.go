@@ -244,13 +244,13 @@ func (p *play) flush() error {
 
 func (p *play) advise() error {
 	off, n := p.span()
-	all := []mmap.Advice{mmap.WillNeed, mmap.DontNeed, mmap.Cold, mmap.PageOut, mmap.PopulateRead, mmap.PopulateWrite}
+	all := []mmap.Advice{mmap.AdviceWillNeed, mmap.AdviceDontNeed, mmap.AdviceCold, mmap.AdvicePageOut, mmap.AdvicePopulateRead, mmap.AdvicePopulateWrite}
 	return p.r.Advise(int64(off), int64(n), all[p.rng.IntN(len(all))])
 }
 
 func (p *play) adviseForGood() error {
 	off, n := p.span()
-	all := []mmap.Advice{mmap.Normal, mmap.Sequential, mmap.Random, mmap.DontFork, mmap.DoFork, mmap.DontDump, mmap.DoDump}
+	all := []mmap.Advice{mmap.AdviceNormal, mmap.AdviceSequential, mmap.AdviceRandom, mmap.AdviceDontFork, mmap.AdviceDoFork, mmap.AdviceDontDump, mmap.AdviceDoDump}
 	return p.r.Advise(int64(off), int64(n), all[p.rng.IntN(len(all))])
 }
 

@@ -208,7 +208,7 @@ func (p regionPeer) do(s step) error {
 	if p.r.Size() == 0 {
 		return nil
 	}
-	return p.r.Advise(0, mmap.ToEnd, mmap.PageOut)
+	return p.r.Advise(0, mmap.ToEnd, mmap.AdvicePageOut)
 }
 
 // filePeer is a plain descriptor.

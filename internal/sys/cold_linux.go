@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadNow reads what the page cache has of p's bytes at off and starts reading
+// PreadNowait reads what the page cache has of p's bytes at off and starts reading
 // the rest, without waiting for it (preadv2(2) with RWF_NOWAIT). It returns
 // how many bytes came, from the first on; 0 when the first was not there.
 // File systems that cannot do so return an error wrapping
 // errors.ErrUnsupported.
-func ReadNow(fd uintptr, p []byte, off int64) (int, error) {
+func PreadNowait(fd uintptr, p []byte, off int64) (int, error) {
 	// Slice and array stay on the stack: Preadv2 would allocate.
 	vec := unix.Iovec{Base: &p[0]}
 	vec.SetLen(len(p))

@@ -4,8 +4,8 @@ package sys
 
 import "errors"
 
-// ReadNow is not to be had: reading waits.
-func ReadNow(uintptr, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
+// PreadNowait is not to be had: reading waits.
+func PreadNowait(uintptr, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
 
 // MajorFaults returns 0: nobody tells.
 func MajorFaults() int64 { return 0 }

@@ -34,7 +34,7 @@ const (
 	Private   Flag = 1 << iota // copy-on-write: stores never reach the file
 	Anonymous                  // zeroed memory, no file: descriptor and offset are ignored
 	NoReserve                  // a hint: set no swap space aside
-	Durable                    // MAP_SYNC: stores need no msync to survive, or an error
+	SyncMap                    // MAP_SYNC: stores need no msync to survive, or an error
 )
 
 // Info is what the library asks of a descriptor.
@@ -77,11 +77,11 @@ type Cache struct {
 
 // Tail is what a file system does with what follows the end of a file in its
 // last page.
-type Tail struct {
-	Keeps     bool // what was stored there shows when the file grows
-	Volatile  bool // the pages are all there is: they are never dirty, and never written back
-	Stretches bool // a mapping that is longer than the file makes the file longer
-	Sweeps    bool // writing the page clears it, and with it what a write past the end, under way, has put there already
+type EOFPage struct {
+	KeepsStores       bool // what was stored there shows when the file grows
+	NoWriteback       bool // the pages are all there is: they are never dirty, and never written back
+	GrowsFile         bool // a mapping that is longer than the file makes the file longer
+	ZeroedByWriteback bool // writing the page clears it, and with it what a write past the end, under way, has put there already
 }
 
 // Seals are what can no longer be done to a file of memory.
@@ -97,8 +97,8 @@ const (
 // The verbs every system implements:
 //
 //	const Mappable     bool // this system maps files at all
-//	const PastEnd      bool // a shared mapping longer than its file shows, later, the bytes by which the file grows
-//	const HoldsSize    bool // a file cannot be made shorter than a live mapping of it (Windows)
+//	const MapsPastEOF      bool // a shared mapping longer than its file shows, later, the bytes by which the file grows
+//	const MappingPinsSize    bool // a file cannot be made shorter than a live mapping of it (Windows)
 //	const Coherent     bool // memory and descriptor always show the same bytes (false on OpenBSD)
 //	const Direct       int  // O_DIRECT, or 0
 //	const DataSync     int  // O_DSYNC, or 0
@@ -125,27 +125,27 @@ const (
 //
 //	func Sync(fd uintptr, b []byte) error // what was stored to b is on stable storage; so is the size of the file
 //	func SyncFile(fd uintptr) error       // everything written to the file, and its size, is on stable storage
-//	func StartSync(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
-//	func Full(fd uintptr) bool            // the file system has no free block for an ordinary user
+//	func StartWriteback(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
+//	func DiskFull(fd uintptr) bool            // the file system has no free block for an ordinary user
 //
 // and the control verbs:
 //
 //	func Advise(b []byte, a Advice) error // errors.ErrUnsupported for what the system has not
-//	func Knows(a Advice) bool             // whether Advise can work at all on this system
+//	func HasAdvice(a Advice) bool             // whether Advise can work at all on this system
 //	func Resident(b []byte, in []bool) error // one element a page
 //	func CacheStat(fd uintptr, off, n int64) (Cache, error)
 //	func Allocate(fd uintptr, off, n int64) error // disk blocks for these bytes; the file grows to off+n, its bytes stay; errors.ErrUnsupported where there is no such call
-//	func Block(fd uintptr, off int64) error       // a disk block for this byte of the file, whose size stays; errors.ErrUnsupported where there is no such call
-//	func Punch(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
-//	func Drop(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
-//	func Release(b []byte) error // as Revoke, for a part of a mapping
-//	func Memory(name string, size int64) (*os.File, error) // a file of memory, without a name in any directory, readable and writable
+//	func AllocateBlock(fd uintptr, off int64) error       // a disk block for this byte of the file, whose size stays; errors.ErrUnsupported where there is no such call
+//	func PunchHole(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
+//	func DiscardPages(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
+//	func RevokePart(b []byte) error // as Revoke, for a part of a mapping
+//	func NewMemFile(name string, size int64) (*os.File, error) // a file of memory, without a name in any directory, readable and writable
 //	func Seal(fd uintptr, s Seals) error
-//	func Telling(fd uintptr) error // an error if Resident would not tell this process the truth about the file
+//	func CheckResidencyVisible(fd uintptr) error // an error if Resident would not tell this process the truth about the file
 //	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit
-//	func ReadNow(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
+//	func PreadNowait(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
-//	func TailOf(fd uintptr) Tail
-//	func Generated(fd uintptr) bool // a file without a size, made up as it is read
+//	func EOFPageOf(fd uintptr) EOFPage
+//	func IsPseudo(fd uintptr) bool // a file without a size, made up as it is read
 //	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again

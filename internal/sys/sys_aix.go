@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// PastEnd is false: it is not documented what a page past the end of the
+	// MapsPastEOF is false: it is not documented what a page past the end of the
 	// file shows when the file has grown over it.
-	PastEnd = false
+	MapsPastEOF = false
 	// Coherent: read(2) and write(2) work on the pages that are mapped.
 	Coherent = true
 	// Direct is O_DIRECT.

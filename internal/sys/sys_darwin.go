@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// PastEnd: a page past the end of the file becomes accessible when the
+	// MapsPastEOF: a page past the end of the file becomes accessible when the
 	// file has grown over it.
-	PastEnd = true
+	MapsPastEOF = true
 	// Coherent: the buffer cache is unified.
 	Coherent = true
 	// Direct is 0: there is F_NOCACHE instead, no flag of open(2).
@@ -83,11 +83,11 @@ func Allocate(fd uintptr, off, n int64) error {
 	return ignoringEINTR(func() error { return unix.Ftruncate(int(fd), off+n) })
 }
 
-// Punch is fcntl(2) with F_PUNCHHOLE. Its argument, fpunchhole_t, is the
+// PunchHole is fcntl(2) with F_PUNCHHOLE. Its argument, fpunchhole_t, is the
 // beginning of fstore_t: flags, a reserved word, offset and length. A hole
 // begins and ends at a block of the file system; other ranges are refused with
 // ENOTSUP.
-func Punch(fd uintptr, off, n int64) error {
+func PunchHole(fd uintptr, off, n int64) error {
 	hole := unix.Fstore_t{Offset: off, Length: n}
 	err := ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) })
 	if err == unix.EINVAL {

@@ -3,9 +3,9 @@ package sys
 import "golang.org/x/sys/unix"
 
 const (
-	// PastEnd: a page past the end of the file becomes accessible when the
+	// MapsPastEOF: a page past the end of the file becomes accessible when the
 	// file has grown over it.
-	PastEnd = true
+	MapsPastEOF = true
 	// Coherent: the buffer cache is unified.
 	Coherent = true
 	// Direct is O_DIRECT.

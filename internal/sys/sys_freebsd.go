@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// PastEnd: a page past the end of the file becomes accessible when the
+	// MapsPastEOF: a page past the end of the file becomes accessible when the
 	// file has grown over it.
-	PastEnd = true
+	MapsPastEOF = true
 	// Coherent: the buffer cache is unified.
 	Coherent = true
 	// Direct is O_DIRECT.
@@ -94,10 +94,10 @@ func fallocate(fd uintptr, off, n int64) unix.Errno {
 	return errno
 }
 
-// Punch calls fspacectl(2), of FreeBSD 14, where the file system says that it
+// PunchHole calls fspacectl(2), of FreeBSD 14, where the file system says that it
 // frees the blocks: the others write zeros, and earlier kernels kill a process
 // for an unknown call.
-func Punch(fd uintptr, off, n int64) error {
+func PunchHole(fd uintptr, off, n int64) error {
 	can, _, _ := unix.Syscall(unix.SYS_FPATHCONF, fd, deallocPresent, 0)
 	if can != 1 {
 		return unix.EOPNOTSUPP
@@ -123,8 +123,8 @@ var hasSeals = sync.OnceValue(func() bool {
 	return err == nil && version >= 1300139
 })
 
-// Memory opens an anonymous object of shared memory.
-func Memory(name string, size int64) (*os.File, error) {
+// NewMemFile opens an anonymous object of shared memory.
+func NewMemFile(name string, size int64) (*os.File, error) {
 	fd, err := openMemory(name)
 	if err != nil {
 		return nil, err

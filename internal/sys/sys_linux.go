@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// PastEnd: the page cache is one, and a page past the end of the file
+	// MapsPastEOF: the page cache is one, and a page past the end of the file
 	// becomes accessible when the file has grown over it.
-	PastEnd = true
+	MapsPastEOF = true
 	// Coherent: read(2) and write(2) work on the pages that are mapped.
 	Coherent = true
 	// Direct is O_DIRECT.
@@ -99,8 +99,8 @@ func SyncFile(fd uintptr) error {
 	return ignoringEINTR(func() error { return unix.Fdatasync(int(fd)) })
 }
 
-// StartSync is sync_file_range(2): MS_ASYNC does nothing on Linux.
-func StartSync(fd uintptr, off, n int64, _ []byte) error {
+// StartWriteback is sync_file_range(2): MS_ASYNC does nothing on Linux.
+func StartWriteback(fd uintptr, off, n int64, _ []byte) error {
 	err := unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
 	if errors.Is(err, errors.ErrUnsupported) || err == unix.ESPIPE {
 		return nil // nothing was promised
@@ -108,8 +108,8 @@ func StartSync(fd uintptr, off, n int64, _ []byte) error {
 	return err
 }
 
-// Full asks fstatfs(2).
-func Full(fd uintptr) bool {
+// DiskFull asks fstatfs(2).
+func DiskFull(fd uintptr) bool {
 	var st unix.Statfs_t
 	return unix.Fstatfs(int(fd), &st) == nil && st.Blocks > 0 && st.Bavail == 0
 }
@@ -146,12 +146,12 @@ var advices = [...]int{
 	Unmergeable:   unix.MADV_UNMERGEABLE,
 }
 
-// Knows reports whether this kernel's interface has the advice.
-func Knows(a Advice) bool { return int(a) < len(advices) }
+// HasAdvice reports whether this kernel's interface has the advice.
+func HasAdvice(a Advice) bool { return int(a) < len(advices) }
 
 // Advise calls madvise(2).
 func Advise(b []byte, a Advice) error {
-	if !Knows(a) {
+	if !HasAdvice(a) {
 		return unix.EINVAL
 	}
 	return ignoringEINTR(func() error { return unix.Madvise(b, advices[a]) })
@@ -192,18 +192,18 @@ func Allocate(fd uintptr, off, n int64) error {
 	return ignoringEINTR(func() error { return unix.Fallocate(int(fd), 0, off, n) })
 }
 
-// Punch calls fallocate(2) for a hole.
-func Punch(fd uintptr, off, n int64) error {
+// PunchHole calls fallocate(2) for a hole.
+func PunchHole(fd uintptr, off, n int64) error {
 	return ignoringEINTR(func() error {
 		return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 	})
 }
 
-// Drop is MADV_DONTNEED, which on private memory forgets what was stored.
-func Drop(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
+// DiscardPages is MADV_DONTNEED, which on private memory forgets what was stored.
+func DiscardPages(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
 
-// Memory calls memfd_create(2).
-func Memory(name string, size int64) (*os.File, error) {
+// NewMemFile calls memfd_create(2).
+func NewMemFile(name string, size int64) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, err

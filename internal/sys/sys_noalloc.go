@@ -8,5 +8,5 @@ import "golang.org/x/sys/unix"
 // no file system implements it.
 func Allocate(uintptr, int64, int64) error { return unix.ENOTSUP }
 
-// Punch is unknown, for the same reasons.
-func Punch(uintptr, int64, int64) error { return unix.ENOTSUP }
+// PunchHole is unknown, for the same reasons.
+func PunchHole(uintptr, int64, int64) error { return unix.ENOTSUP }

@@ -3,9 +3,9 @@ package sys
 import "golang.org/x/sys/unix"
 
 const (
-	// PastEnd: a page past the end of the file becomes accessible when the
+	// MapsPastEOF: a page past the end of the file becomes accessible when the
 	// file has grown over it.
-	PastEnd = true
+	MapsPastEOF = true
 	// Coherent is false: mapped pages and the buffer cache are two copies, and
 	// Sync makes them one for a moment.
 	Coherent = false
@@ -31,8 +31,8 @@ var advices = map[Advice]int{
 // reopen opens the name, while it is the same file's.
 func reopen(fd uintptr, name string, flag int) (int, error) { return openSame(fd, name, flag) }
 
-// Full asks fstatfs(2), which counts below zero when the reserve is in use.
-func Full(fd uintptr) bool {
+// DiskFull asks fstatfs(2), which counts below zero when the reserve is in use.
+func DiskFull(fd uintptr) bool {
 	var st unix.Statfs_t
 	return unix.Fstatfs(int(fd), &st) == nil && st.F_blocks > 0 && st.F_bavail <= 0
 }

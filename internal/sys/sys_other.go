@@ -9,12 +9,12 @@ import (
 
 // This system maps no files: the descriptor does everything.
 const (
-	Mappable  = false
-	PastEnd   = false
-	HoldsSize = false
-	Coherent  = true // there is no memory to differ
-	Direct    = 0
-	DataSync  = 0
+	Mappable        = false
+	MapsPastEOF     = false
+	MappingPinsSize = false
+	Coherent        = true // there is no memory to differ
+	Direct          = 0
+	DataSync        = 0
 )
 
 // PageSize returns the size of a page in bytes, as far as there are pages.
@@ -86,8 +86,8 @@ func Map(uintptr, int64, int, Prot, Flag, uintptr) ([]byte, error) {
 // Revoke is unknown here.
 func Revoke([]byte) error { return errors.ErrUnsupported }
 
-// Release is unknown here.
-func Release([]byte) error { return errors.ErrUnsupported }
+// RevokePart is unknown here.
+func RevokePart([]byte) error { return errors.ErrUnsupported }
 
 // Unmap is unknown here.
 func Unmap([]byte) error { return errors.ErrUnsupported }
@@ -107,14 +107,14 @@ func Unlock([]byte) error { return errors.ErrUnsupported }
 // Sync is unknown here; see SyncFile.
 func Sync(uintptr, []byte) error { return errors.ErrUnsupported }
 
-// StartSync does nothing, as it may: the system writes in its own time.
-func StartSync(uintptr, int64, int64, []byte) error { return nil }
+// StartWriteback does nothing, as it may: the system writes in its own time.
+func StartWriteback(uintptr, int64, int64, []byte) error { return nil }
 
-// Full is false: the system does not tell.
-func Full(uintptr) bool { return false }
+// DiskFull is false: the system does not tell.
+func DiskFull(uintptr) bool { return false }
 
-// Knows is false: there is no memory to advise on.
-func Knows(Advice) bool { return false }
+// HasAdvice is false: there is no memory to advise on.
+func HasAdvice(Advice) bool { return false }
 
 // Advise is unknown here.
 func Advise([]byte, Advice) error { return errors.ErrUnsupported }
@@ -128,14 +128,14 @@ func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, errors.Er
 // Allocate is unknown here.
 func Allocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
-// Punch is unknown here.
-func Punch(uintptr, int64, int64) error { return errors.ErrUnsupported }
+// PunchHole is unknown here.
+func PunchHole(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
-// Drop is unknown here.
-func Drop([]byte) error { return errors.ErrUnsupported }
+// DiscardPages is unknown here.
+func DiscardPages([]byte) error { return errors.ErrUnsupported }
 
-// Memory is unknown here.
-func Memory(string, int64) (*os.File, error) { return nil, errors.ErrUnsupported }
+// NewMemFile is unknown here.
+func NewMemFile(string, int64) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // Seal is unknown here.
 func Seal(uintptr, Seals) error { return errors.ErrUnsupported }

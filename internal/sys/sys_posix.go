@@ -81,9 +81,9 @@ func Sync(fd uintptr, b []byte) error {
 	return nil
 }
 
-// StartSync is msync(2) with MS_ASYNC. Without memory there is nothing to
+// StartWriteback is msync(2) with MS_ASYNC. Without memory there is nothing to
 // start: the kernel writes what came by write(2) in its own time.
-func StartSync(_ uintptr, _, _ int64, b []byte) error {
+func StartWriteback(_ uintptr, _, _ int64, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -99,8 +99,8 @@ func ignoringEINTR(call func() error) error {
 	}
 }
 
-// Knows reports whether this system has the advice.
-func Knows(a Advice) bool {
+// HasAdvice reports whether this system has the advice.
+func HasAdvice(a Advice) bool {
 	_, ok := advices[a]
 	return ok
 }
@@ -117,6 +117,6 @@ func Advise(b []byte, a Advice) error {
 // CacheStat is unknown here.
 func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, unix.ENOTSUP }
 
-// Drop is unknown here: MADV_DONTNEED keeps what was stored, and MADV_FREE
+// DiscardPages is unknown here: MADV_DONTNEED keeps what was stored, and MADV_FREE
 // leaves open whether it does.
-func Drop([]byte) error { return unix.ENOTSUP }
+func DiscardPages([]byte) error { return unix.ENOTSUP }

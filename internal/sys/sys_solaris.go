@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// PastEnd: a page past the end of the file becomes accessible when the
+	// MapsPastEOF: a page past the end of the file becomes accessible when the
 	// file has grown over it.
-	PastEnd = true
+	MapsPastEOF = true
 	// Coherent: read(2) and write(2) show and change mapped pages.
 	Coherent = true
 	// Direct is O_DIRECT.
@@ -45,10 +45,10 @@ func Allocate(fd uintptr, off, n int64) error {
 	return space(fd, unix.F_ALLOCSP, off, n)
 }
 
-// Punch is fcntl(2) with F_FREESP. A file system that frees space at the end
+// PunchHole is fcntl(2) with F_FREESP. A file system that frees space at the end
 // of a file only (UFS) says EINVAL. What lies past the end is zeros already,
 // and must not be named: ZFS would grow the file up to it.
-func Punch(fd uintptr, off, n int64) error {
+func PunchHole(fd uintptr, off, n int64) error {
 	info, err := Stat(fd)
 	if err != nil {
 		return err

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Memory makes a temporary file and removes its name: there is no call for a
+// NewMemFile makes a temporary file and removes its name: there is no call for a
 // file of memory, so a file system keeps the bytes.
-func Memory(name string, size int64) (*os.File, error) {
+func NewMemFile(name string, size int64) (*os.File, error) {
 	temp, err := os.CreateTemp("", "mmap-*")
 	if err != nil {
 		return nil, err

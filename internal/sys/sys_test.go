@@ -249,7 +249,7 @@ func TestMapDenied(t *testing.T) {
 	if _, err := Map(f.Fd(), 0, PageSize(), Read|Write, 0, 0); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("writable memory of a read-only file: %v", err)
 	}
-	if _, err := Map(f.Fd(), 0, PageSize(), Read, Durable, 0); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := Map(f.Fd(), 0, PageSize(), Read, SyncMap, 0); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("durable memory of an ordinary file: %v", err)
 	}
 }
@@ -336,10 +336,10 @@ func TestRevokeInOneStep(t *testing.T) {
 	}
 }
 
-func TestRelease(t *testing.T) {
+func TestRevokePart(t *testing.T) {
 	kinds(t, 3*PageSize(), func(t *testing.T, _ *os.File, b []byte) {
 		page := PageSize()
-		must(t, Release(b[page:2*page]), "Release")
+		must(t, RevokePart(b[page:2*page]), "Release")
 		if loads(t, b, page) || stores(t, b, 2*page-1) {
 			t.Error("a released page can be touched")
 		}
@@ -401,10 +401,10 @@ func TestMapNone(t *testing.T) {
 func TestHoldsSize(t *testing.T) {
 	f, _ := scratch(t, 2*PageSize(), os.O_RDWR)
 	b := mapped(t, f, 0, 2*PageSize(), Read, 0)
-	if err := f.Truncate(1); (err != nil) != HoldsSize {
-		t.Errorf("Truncate below a mapping: %v, HoldsSize = %v", err, HoldsSize)
+	if err := f.Truncate(1); (err != nil) != MappingPinsSize {
+		t.Errorf("Truncate below a mapping: %v, MappingPinsSize = %v", err, MappingPinsSize)
 	}
-	if HoldsSize {
+	if MappingPinsSize {
 		if info, err := Stat(f.Fd()); info.Size != int64(len(b)) || err != nil {
 			t.Errorf("the size is %d, %v", info.Size, err)
 		}
@@ -441,11 +441,11 @@ func TestSync(t *testing.T) {
 	b := mapped(t, f, 0, len(text), Read|Write, 0)
 	b[0]++
 	for name, err := range map[string]error{
-		"StartSync":             StartSync(f.Fd(), 0, int64(len(b)), b),
-		"StartSync, not mapped": StartSync(f.Fd(), 0, int64(len(b)), nil),
-		"Sync":                  Sync(f.Fd(), b),
-		"Sync of a part":        Sync(f.Fd(), b[PageSize():]),
-		"SyncFile":              SyncFile(f.Fd()),
+		"StartWriteback":             StartWriteback(f.Fd(), 0, int64(len(b)), b),
+		"StartWriteback, not mapped": StartWriteback(f.Fd(), 0, int64(len(b)), nil),
+		"Sync":                       Sync(f.Fd(), b),
+		"Sync of a part":             Sync(f.Fd(), b[PageSize():]),
+		"SyncFile":                   SyncFile(f.Fd()),
 	} {
 		if err != nil {
 			t.Logf("%s: %v", name, err)
@@ -463,7 +463,7 @@ func TestSyncReadOnly(t *testing.T) {
 }
 
 func TestFull(t *testing.T) {
-	if f, _ := scratch(t, 10, os.O_RDWR); Full(f.Fd()) {
+	if f, _ := scratch(t, 10, os.O_RDWR); DiskFull(f.Fd()) {
 		t.Error("the file system is full, although a file was just written")
 	}
 }
@@ -588,7 +588,7 @@ func TestAllocate(t *testing.T) {
 func TestBlock(t *testing.T) {
 	f, text := scratch(t, 100, os.O_RDWR)
 	for _, off := range []int64{0, 1 << 20} {
-		must(t, Block(f.Fd(), off), "Block")
+		must(t, AllocateBlock(f.Fd(), off), "Block")
 		if !bytes.Equal(contents(t, f), text) {
 			t.Errorf("Block at %d changed the file", off)
 		}
@@ -598,7 +598,7 @@ func TestBlock(t *testing.T) {
 func TestPunch(t *testing.T) {
 	f, text := scratch(t, 4*Granularity()+1, os.O_RDWR)
 	page := PageSize()
-	must(t, Punch(f.Fd(), int64(page), int64(2*page)), "Punch")
+	must(t, PunchHole(f.Fd(), int64(page), int64(2*page)), "Punch")
 	clear(text[page : 3*page])
 	if !bytes.Equal(contents(t, f), text) {
 		t.Error("not the punched bytes, and they alone, are zero")
@@ -618,7 +618,7 @@ func TestDrop(t *testing.T) {
 		if err := Protect(b[2*page:], Read); err != nil {
 			t.Fatal(err)
 		}
-		must(t, Drop(b[page:]), "Drop")
+		must(t, DiscardPages(b[page:]), "Drop")
 		if !bytes.Equal(b[page:], want[page:]) || b[page-1] != 'x' {
 			t.Error("not the dropped bytes, and they alone, are as at first")
 		}
@@ -633,10 +633,10 @@ func TestAdvise(t *testing.T) {
 	b := mapped(t, f, 0, len(text), Read|Write, 0)
 	for a := Normal; a <= Unmergeable; a++ {
 		err := Advise(b, a)
-		if !Knows(a) && !errors.Is(err, errors.ErrUnsupported) {
+		if !HasAdvice(a) && !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("advice %d, not known: %v", a, err)
 		}
-		if Knows(a) && a <= WillNeed && err != nil {
+		if HasAdvice(a) && a <= WillNeed && err != nil {
 			t.Errorf("advice %d: %v", a, err)
 		}
 	}
@@ -652,7 +652,7 @@ func TestCacheStat(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	f, err := Memory("name", 5)
+	f, err := NewMemFile("name", 5)
 	must(t, err, "Memory")
 	defer f.Close()
 	if f.Name() != "name" {

@@ -12,8 +12,8 @@ import (
 // Mappable says that this system maps files at all.
 const Mappable = true
 
-// HoldsSize is false: a file may shrink under its mappings.
-const HoldsSize = false
+// MappingPinsSize is false: a file may shrink under its mappings.
+const MappingPinsSize = false
 
 // PageSize returns the size of a page in bytes.
 func PageSize() int { return pageSize }
@@ -86,7 +86,7 @@ func (f Flag) flags() (int, error) {
 	if f&NoReserve != 0 {
 		bits |= mapNoReserve
 	}
-	if f&Durable != 0 {
+	if f&SyncMap != 0 {
 		if mapSync == 0 || bits != unix.MAP_SHARED {
 			return 0, unix.EOPNOTSUPP
 		}
@@ -108,8 +108,8 @@ func Revoke(b []byte) error {
 	return err
 }
 
-// Release is Revoke: mmap(2) with MAP_FIXED works on a part as on the whole.
-func Release(b []byte) error { return Revoke(b) }
+// RevokePart is Revoke: mmap(2) with MAP_FIXED works on a part as on the whole.
+func RevokePart(b []byte) error { return Revoke(b) }
 
 // Unmap calls munmap(2).
 func Unmap(b []byte) error {

@@ -16,11 +16,11 @@ import (
 const (
 	// Mappable says that this system maps files at all.
 	Mappable = true
-	// PastEnd is false: a view ends with the page in which its file ends,
+	// MapsPastEOF is false: a view ends with the page in which its file ends,
 	// and a longer section would make the file longer.
-	PastEnd = false
-	// HoldsSize: to cut a file inside a view is ERROR_USER_MAPPED_FILE.
-	HoldsSize = true
+	MapsPastEOF = false
+	// MappingPinsSize: to cut a file inside a view is ERROR_USER_MAPPED_FILE.
+	MappingPinsSize = true
 	// Coherent: ReadFile and WriteFile work on the pages that are mapped.
 	Coherent = true
 	// Direct is FILE_FLAG_NO_BUFFERING, which os.OpenFile accepts.
@@ -287,7 +287,7 @@ func Map(fd uintptr, off int64, n int, p Prot, f Flag, hint uintptr) ([]byte, er
 	var at uintptr
 	var err error
 	switch {
-	case f&Durable != 0:
+	case f&SyncMap != 0:
 		err = errors.ErrUnsupported
 	case f&Anonymous != 0:
 		at, err = reserve(hint, func(hint uintptr) (uintptr, error) {
@@ -426,11 +426,11 @@ func Revoke(b []byte) error {
 			return nil
 		}
 	}
-	return Release(b)
+	return RevokePart(b)
 }
 
-// Release decommits memory, and takes all rights to a view away.
-func Release(b []byte) error {
+// RevokePart decommits memory, and takes all rights to a view away.
+func RevokePart(b []byte) error {
 	err := windows.VirtualFree(address(b), uintptr(len(b)), windows.MEM_DECOMMIT)
 	if err != nil {
 		var old uint32
@@ -531,17 +531,17 @@ func Sync(fd uintptr, b []byte) error {
 // SyncFile calls FlushFileBuffers.
 func SyncFile(fd uintptr) error { return windows.FlushFileBuffers(windows.Handle(fd)) }
 
-// StartSync calls FlushViewOfFile. For bytes that are not mapped there is no
+// StartWriteback calls FlushViewOfFile. For bytes that are not mapped there is no
 // such call.
-func StartSync(_ uintptr, _, _ int64, b []byte) error {
+func StartWriteback(_ uintptr, _, _ int64, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
 	return windows.FlushViewOfFile(address(b), uintptr(len(b)))
 }
 
-// Full asks for the free space of the volume, quotas included.
-func Full(fd uintptr) bool {
+// DiskFull asks for the free space of the volume, quotas included.
+func DiskFull(fd uintptr) bool {
 	var status windows.IO_STATUS_BLOCK
 	var space struct { // FILE_FS_FULL_SIZE_INFORMATION
 		total, callers, actual     int64
@@ -552,8 +552,8 @@ func Full(fd uintptr) bool {
 	return code == 0 && space.total > 0 && space.callers == 0
 }
 
-// Knows reports whether the system has anything like the advice.
-func Knows(a Advice) bool { return a == Normal || a == WillNeed || a == PopulateRead }
+// HasAdvice reports whether the system has anything like the advice.
+func HasAdvice(a Advice) bool { return a == Normal || a == WillNeed || a == PopulateRead }
 
 // Advise prefetches. Normal is what all memory is treated as anyway.
 func Advise(b []byte, a Advice) error {
@@ -619,9 +619,9 @@ func setSize(fd uintptr, class uint32, size int64) error {
 		(*byte)(unsafe.Pointer(&size)), uint32(unsafe.Sizeof(size)))
 }
 
-// Punch makes the file sparse, or zeros would take blocks, and zeros the
+// PunchHole makes the file sparse, or zeros would take blocks, and zeros the
 // bytes.
-func Punch(fd uintptr, off, n int64) error {
+func PunchHole(fd uintptr, off, n int64) error {
 	hole := [2]int64{off, off + n}
 	err := deviceControl(fd, windows.FSCTL_SET_SPARSE, nil, 0)
 	if err == nil {
@@ -639,9 +639,9 @@ func deviceControl(fd uintptr, code uint32, in *byte, n uint32) error {
 	return windows.DeviceIoControl(windows.Handle(fd), code, in, n, nil, 0, &done, nil)
 }
 
-// Drop decommits and commits the pages of memory. A touch in between faults.
+// DiscardPages decommits and commits the pages of memory. A touch in between faults.
 // A view has no means to forget its copies.
-func Drop(b []byte) error {
+func DiscardPages(b []byte) error {
 	for len(b) > 0 {
 		r, err := query(b)
 		if err != nil {
@@ -670,10 +670,10 @@ func recommit(at, n uintptr, page uint32) error {
 	return err
 }
 
-// Memory creates a file among the temporary ones that the system keeps in
+// NewMemFile creates a file among the temporary ones that the system keeps in
 // memory while it can, and that is gone with its last handle. It does have a
 // name until then.
-func Memory(name string, size int64) (*os.File, error) {
+func NewMemFile(name string, size int64) (*os.File, error) {
 	path := filepath.Join(os.TempDir(), "mmap-"+strconv.FormatUint(rand.Uint64(), 36))
 	name16, err := windows.UTF16PtrFromString(path)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestNoPlaceholder(t *testing.T) {
 	t.Run("MapOffset", TestMapOffset)
 	t.Run("MapPrivate", TestMapPrivate)
 	t.Run("Revoke", TestRevoke)
-	t.Run("Release", TestRelease)
+	t.Run("RevokePart", TestRevokePart)
 	t.Run("Protect", TestProtect)
 	t.Run("ProtectRaises", TestProtectRaises)
 }
@@ -68,7 +68,7 @@ func TestHandles(t *testing.T) {
 	f, _ := scratch(t, 100, os.O_RDONLY)
 	round := func() {
 		for _, p := range []Prot{Read, Read | Write, Read | Exec, Read | Write | Exec} {
-			for _, kind := range []Flag{0, Private, Anonymous, Durable} {
+			for _, kind := range []Flag{0, Private, Anonymous, SyncMap} {
 				if b, err := Map(f.Fd(), 0, PageSize(), p, kind, 0); err == nil {
 					Revoke(b)
 					Unmap(b)
@@ -78,10 +78,10 @@ func TestHandles(t *testing.T) {
 		if own, _, _, err := Reopen(f); err == nil {
 			own.Close()
 		}
-		if own, err := Memory("name", 1); err == nil {
+		if own, err := NewMemFile("name", 1); err == nil {
 			own.Close()
 		}
-		if _, err := Memory("name", -1); err == nil {
+		if _, err := NewMemFile("name", -1); err == nil {
 			t.Error("a file of -1 bytes")
 		}
 	}
@@ -111,14 +111,14 @@ func TestAllocations(t *testing.T) {
 	b := mapped(t, f, 0, 2*PageSize(), Read|Write, 0)
 	fd, in := f.Fd(), make([]bool, 2)
 	for name, verb := range map[string]func() error{
-		"Stat":      func() error { _, err := Stat(fd); return err },
-		"Populate":  func() error { return Populate(b, false) },
-		"Resident":  func() error { return Resident(b, in) },
-		"Sync":      func() error { return Sync(fd, b) },
-		"SyncFile":  func() error { return SyncFile(fd) },
-		"StartSync": func() error { return StartSync(fd, 0, 1, b) },
-		"Protect":   func() error { return Protect(b, Read) },
-		"Full":      func() error { Full(fd); return nil },
+		"Stat":           func() error { _, err := Stat(fd); return err },
+		"Populate":       func() error { return Populate(b, false) },
+		"Resident":       func() error { return Resident(b, in) },
+		"Sync":           func() error { return Sync(fd, b) },
+		"SyncFile":       func() error { return SyncFile(fd) },
+		"StartWriteback": func() error { return StartWriteback(fd, 0, 1, b) },
+		"Protect":        func() error { return Protect(b, Read) },
+		"DiskFull":       func() error { DiskFull(fd); return nil },
 	} {
 		var err error
 		if n := testing.AllocsPerRun(10, func() { err = errors.Join(err, verb()) }); n > 0 || err != nil {

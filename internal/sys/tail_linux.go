@@ -6,29 +6,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TailOf says what the file system does with what follows a file's end. File
+// EOFPageOf says what the file system does with what follows a file's end. File
 // systems that live in the page cache keep what was stored there. All others
 // clear the rest of the last block, and older kernels (Linux 6.1) do not clear
 // what follows it in the page. FUSE sweeps since Linux 6.17.
-func TailOf(fd uintptr) Tail {
+func EOFPageOf(fd uintptr) EOFPage {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(fd), &st) != nil {
-		return Tail{}
+		return EOFPage{}
 	}
 	switch uint32(st.Type) {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
-		return Tail{Keeps: true, Volatile: true}
+		return EOFPage{KeepsStores: true, NoWriteback: true}
 	case unix.HUGETLBFS_MAGIC:
-		return Tail{Keeps: true, Volatile: true, Stretches: true}
+		return EOFPage{KeepsStores: true, NoWriteback: true, GrowsFile: true}
 	case unix.FUSE_SUPER_MAGIC:
-		return Tail{Keeps: true, Sweeps: true}
+		return EOFPage{KeepsStores: true, ZeroedByWriteback: true}
 	}
-	return Tail{Keeps: int64(st.Bsize) < int64(os.Getpagesize())}
+	return EOFPage{KeepsStores: int64(st.Bsize) < int64(os.Getpagesize())}
 }
 
-// Generated asks fstatfs(2) for the file systems that print what the kernel
+// IsPseudo asks fstatfs(2) for the file systems that print what the kernel
 // knows. Their files have no size, and a call returns what it pleases.
-func Generated(fd uintptr) bool {
+func IsPseudo(fd uintptr) bool {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(fd), &st) != nil {
 		return false

@@ -2,12 +2,12 @@
 
 package sys
 
-// TailOf says that all is kept: POSIX leaves open what becomes of bytes stored
+// EOFPageOf says that all is kept: POSIX leaves open what becomes of bytes stored
 // to memory past the end of a file.
-func TailOf(uintptr) Tail { return Tail{Keeps: true} }
+func EOFPageOf(uintptr) EOFPage { return EOFPage{KeepsStores: true} }
 
-// Generated is false: those files have no size of their own to read by.
-func Generated(uintptr) bool { return false }
+// IsPseudo is false: those files have no size of their own to read by.
+func IsPseudo(uintptr) bool { return false }
 
 // WriteBack does nothing: no file system here sweeps.
 func WriteBack(uintptr, int64) error { return nil }

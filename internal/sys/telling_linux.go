@@ -2,11 +2,11 @@ package sys
 
 import "golang.org/x/sys/unix"
 
-// Telling returns an error if the kernel does not tell this process which
+// CheckResidencyVisible returns an error if the kernel does not tell this process which
 // pages of the file are resident: mincore(2) then calls all of them so.
 // cachestat(2), of Linux 6.5, applies the same rule and says EPERM. Before it,
 // the rule is worked out: open for writing, owned, or root.
-func Telling(fd uintptr) error {
+func CheckResidencyVisible(fd uintptr) error {
 	var st unix.Cachestat_t
 	err := unix.Cachestat(uint(fd), &unix.CachestatRange{Len: 1}, &st, 0)
 	if err == nil || err == unix.EPERM {

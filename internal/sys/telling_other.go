@@ -2,5 +2,5 @@
 
 package sys
 
-// Telling returns nil: only Linux hides which pages are resident.
-func Telling(uintptr) error { return nil }
+// CheckResidencyVisible returns nil: only Linux hides which pages are resident.
+func CheckResidencyVisible(uintptr) error { return nil }
