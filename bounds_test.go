@@ -51,60 +51,6 @@ func checkTransfer(t *testing.T, b []byte, dst, src, n, step int) {
 	}
 }
 
-// TestBitmapEdges puts ranges in and takes them out that begin and end where
-// words and parts do, or one beside, and asks about all such ranges.
-func TestBitmapEdges(t *testing.T) {
-	const part, size = mmap.PartBits, 2*mmap.PartBits + 100
-	places := []int64{0, 1, 63, 64, 65, part - 64, part - 1, part, part + 1, part + 64, 2*part - 1, 2 * part, 2*part + 1, size}
-	for i, lo := range places {
-		for _, hi := range places[i:] {
-			in, out := &mmap.Bitmap{N: size}, &mmap.Bitmap{N: size}
-			in.Add(lo, hi)
-			out.Add(0, size)
-			out.Remove(lo, hi)
-			if in.Some() != (lo < hi) || lo == 0 && hi == size && out.Some() {
-				t.Errorf("[%d, %d): in has some: %v; out: %v", lo, hi, in.Some(), out.Some())
-			}
-			for j, from := range places {
-				for _, to := range places[j:] {
-					both := max(min(hi, to)-max(lo, from), 0)
-					after := from // the first that is not in [lo, hi)
-					if lo <= from && from < hi {
-						after = min(hi, to)
-					}
-					checkBitmap(t, in, from, to, both, after)
-					after = to // the first that is
-					if both > 0 {
-						after = max(lo, from)
-					}
-					checkBitmap(t, out, from, to, to-from-both, after)
-				}
-			}
-			if t.Failed() {
-				t.Fatalf("[%d, %d)", lo, hi)
-			}
-		}
-	}
-}
-
-// checkBitmap asks about one range: how many of it are in the set, and which is
-// the first that is not.
-func checkBitmap(t *testing.T, set *mmap.Bitmap, lo, hi, count, after int64) {
-	t.Helper()
-	if all := set.All(lo, hi); all != (count == hi-lo) {
-		t.Errorf("all of [%d, %d): %v", lo, hi, all)
-	}
-	if got := set.After(lo, hi); got != after {
-		t.Errorf("[%d, %d) has all up to %d, not %d", lo, hi, got, after)
-	}
-	if hi-lo > 1000 {
-		return // counting takes its time
-	}
-	if got := set.Count(lo, hi); got != count {
-		t.Errorf("[%d, %d) has %d, not %d", lo, hi, got, count)
-	}
-}
-
 // TestCutToNothing: after a Flush nothing is owed any more, and a file that
 // somebody cuts to nothing is no loss.
 func TestCutToNothing(t *testing.T) {

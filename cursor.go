@@ -66,7 +66,7 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// currentEnd asks the descriptor where the Region ends.
+// fileEnd asks the descriptor where the Region ends.
 func (r *Region) fileEnd() (int64, error) {
 	if r.memoryOnly() {
 		return r.size.Load(), nil
@@ -98,7 +98,7 @@ func (r *Region) SyscallConn() (syscall.RawConn, error) {
 // rawConn is the descriptor's, and moves the cursor at its first use.
 type rawConn struct{ r *Region }
 
-// enter moves the cursor into the descriptor.
+// moveCursorToFD moves the cursor into the descriptor.
 func (c rawConn) moveCursorToFD() error {
 	r := c.r
 	r.cursor.Lock()
@@ -116,7 +116,7 @@ func (c rawConn) moveCursorToFD() error {
 	return nil
 }
 
-// leave gives an error of the descriptor its name.
+// wrapErr gives an error of the descriptor its name.
 func (c rawConn) wrapErr(err error) error {
 	if err != nil {
 		err = wrap("SyscallConn", c.r.name, c.r.closedOr(err))

@@ -86,3 +86,45 @@ func (r *Region) run(op *fileOp) error {
 	}
 	return op.err
 }
+
+// withFD runs fn with the Region's descriptor, which stays open meanwhile.
+// Anonymous memory has none and gets 0.
+func (r *Region) withFD(fn func(fd uintptr)) error {
+	if r.f == nil {
+		fn(0)
+		return nil
+	}
+	if err := sys.Control(r.f, r.conn, fn); err != nil {
+		return os.ErrClosed
+	}
+	return nil
+}
+
+// stat asks the descriptor.
+func (r *Region) stat() (sys.Info, error) {
+	op := fileOps.Get().(*fileOp)
+	op.kind = opStat
+	err := r.run(op)
+	info := op.info
+	fileOps.Put(op)
+	return info, err
+}
+
+// closedOr returns os.ErrClosed if the Region is closed, else err.
+func (r *Region) closedOr(err error) error {
+	if r.closed.Load() {
+		return os.ErrClosed
+	}
+	return err
+}
+
+// cachestat asks the system what it has cached of [lo, end), in bytes of memory.
+func (r *Region) cachestat(m *mapping, lo, end int64) (sys.Cache, error) {
+	op := fileOps.Get().(*fileOp)
+	op.fileArgs = fileArgs{kind: opCache, off: r.base - m.lead + lo, n: end - lo}
+	err := r.run(op)
+	c := op.cache
+	op.fileArgs = fileArgs{}
+	fileOps.Put(op)
+	return c, err
+}

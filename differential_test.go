@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-93fed273/mmap/internal/model"
+	"github.com/seed-93fed273/mmap/internal/difftest"
 )
 
 var (
@@ -32,7 +32,7 @@ func TestDifferential(t *testing.T) {
 			lab := newLab(t)
 			for i := range uint64(calls / playCalls / workers) {
 				seed := *modelSeed + i*workers + w
-				if !playOn(t, lab, model.Random(seed, playCalls)) {
+				if !playOn(t, lab, difftest.Random(seed, playCalls)) {
 					t.Fatalf("this was -model.seed=%d", seed)
 				}
 			}
@@ -43,18 +43,18 @@ func TestDifferential(t *testing.T) {
 // FuzzDifferential lets the fuzzer choose the calls.
 func FuzzDifferential(f *testing.F) {
 	for seed := range uint64(32) {
-		f.Add([]byte(model.Random(seed, 40)))
+		f.Add([]byte(difftest.Random(seed, 40)))
 	}
 	lab := newLab(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		playOn(t, lab, model.Case(b[:min(len(b), 2000)]))
+		playOn(t, lab, difftest.Case(b[:min(len(b), 2000)]))
 	})
 }
 
 // newLab makes a Lab that lives as long as the test.
-func newLab(t testing.TB) *model.Lab {
+func newLab(t testing.TB) *difftest.Lab {
 	t.Helper()
-	lab, err := model.NewLab(t.TempDir())
+	lab, err := difftest.NewLab(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func newLab(t testing.TB) *model.Lab {
 
 // playOn plays c; when Region and oracle differ it reports the shortest part
 // of c that shows it.
-func playOn(t testing.TB, lab *model.Lab, c model.Case) (same bool) {
+func playOn(t testing.TB, lab *difftest.Lab, c difftest.Case) (same bool) {
 	t.Helper()
 	d, err := lab.Play(c)
 	if err != nil {

@@ -48,3 +48,28 @@ func wrap(op, path string, err error) error {
 	}
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }
+
+// firstError returns the first of errs that is one.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// underlyingError takes the operation and the file off an error.
+func underlyingError(err error) error {
+	var named *fs.PathError
+	if errors.As(err, &named) {
+		return named.Err
+	}
+	return err
+}
+
+// errNegative is what os says of a negative offset.
+var errNegative = errors.New("negative offset")
+
+// errAppends is what os says; a descriptor that Map got does not always know.
+var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_APPEND")

@@ -45,7 +45,7 @@ func Past(r *Region) int {
 	return len(r.liveOldRanges())
 }
 
-// Piece is the length from which a copy goes in parts.
+// MaxCopy is the length from which a copy goes in parts.
 const MaxCopy = maxCopy
 
 // Transfer copies n bytes inside b from src to dst, in pieces of step.
@@ -57,22 +57,6 @@ func Transfer(b []byte, dst, src, n, step int) int {
 func Guarded(b []byte, dst, src, n int) bool {
 	return guardedCopy(unsafe.Add(dataPtr(b), dst), unsafe.Add(dataPtr(b), src), n)
 }
-
-// Bitmap is the set of numbers below N in which pages are kept.
-type Bitmap struct {
-	N int64
-	b bitmap
-}
-
-// PartBits is how many numbers lie in one part of a Bitmap.
-const PartBits = chunkBits
-
-func (s *Bitmap) Add(lo, hi int64)         { s.b.add(lo, hi, s.N) }
-func (s *Bitmap) Remove(lo, hi int64)      { s.b.remove(lo, hi) }
-func (s *Bitmap) All(lo, hi int64) bool    { return s.b.contains(lo, hi) }
-func (s *Bitmap) After(lo, hi int64) int64 { return s.b.nextClear(lo, hi) }
-func (s *Bitmap) Count(lo, hi int64) int64 { return s.b.count(lo, hi) }
-func (s *Bitmap) Some() bool               { return s.b.any() }
 
 // AssumeCold lets no page ever be seen resident or writable.
 func AssumeCold() { assumePages = assumeCold }

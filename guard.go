@@ -6,10 +6,11 @@ package mmap
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"unsafe"
 )
 
-// piece bounds one copy. A memmove cannot be preempted, and while it runs the
+// maxCopy bounds one copy. A memmove cannot be preempted, and while it runs the
 // collector waits: 1 GiB in one piece holds it up for 200 ms. Between two
 // pieces there is a call, and with it a place to stop.
 const maxCopy = 256 << 10
@@ -43,7 +44,7 @@ func guardedCopy(dst, src unsafe.Pointer, n int) (ok bool) {
 	return
 }
 
-// start returns where p's bytes lie.
+// dataPtr returns where p's bytes lie.
 func dataPtr(p []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(p)) }
 
 // stringBytes returns the bytes of s, not to be written to.
@@ -58,12 +59,12 @@ func (m *mapping) bytes(off, n int64) []byte {
 	return unsafe.Slice((*byte)(m.addr(off)), n)[:n:n]
 }
 
-// around returns the memory of the whole pages that hold [off, off+n).
+// pagesOf returns the memory of the whole pages that hold [off, off+n).
 func (m *mapping) pagesOf(off, n int64) []byte {
 	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
 }
 
-// has reports whether p begins in the mapping's memory.
+// contains reports whether p begins in the mapping's memory.
 func (m *mapping) contains(p []byte) bool {
 	_, has := m.mem.offset(uintptr(dataPtr(p)))
 	return has
@@ -76,7 +77,7 @@ func (m *mapping) overlaps(p []byte, off int64) bool {
 	return at-uintptr(dataPtr(p)) < n || uintptr(dataPtr(p))-at < n
 }
 
-// aside returns a copy of p, which lies in mapped memory, or p itself if it
+// snapshot returns a copy of p, which lies in mapped memory, or p itself if it
 // cannot be read: then the kernel will say so.
 func snapshot(p []byte) []byte {
 	q := make([]byte, len(p))
@@ -101,7 +102,7 @@ func (m *mapping) store(p []byte, off int64, step int) int {
 	return n
 }
 
-// transfer copies n bytes in pieces, guarded, and returns how many arrived for
+// copyChunks copies n bytes in pieces, guarded, and returns how many arrived for
 // certain.
 func copyChunks(dst, src unsafe.Pointer, n, step int) (done int) {
 	old := debug.SetPanicOnFault(true)
@@ -119,7 +120,7 @@ func copyChunks(dst, src unsafe.Pointer, n, step int) (done int) {
 	return done
 }
 
-// bounce copies n bytes to a place that begins inside them, from the end on,
+// copyBackward copies n bytes to a place that begins inside them, from the end on,
 // through a buffer. It arrives whole or not at all.
 func copyBackward(dst, src unsafe.Pointer, n int) int {
 	var buf [512]byte
@@ -134,7 +135,7 @@ func copyBackward(dst, src unsafe.Pointer, n int) int {
 	return n
 }
 
-// clear zeroes the mapping's bytes [off, end) where they are not zero yet, so
+// zero zeroes the mapping's bytes [off, end) where they are not zero yet, so
 // that clean pages stay clean. Bytes that cannot be reached need no clearing.
 func (m *mapping) zero(off, end int64) {
 	var zero, have [512]byte
@@ -159,3 +160,10 @@ func faultAddr(v any) (addr uintptr, ok bool) {
 	}
 	return fault.Addr(), true
 }
+
+// copyBuffer is what copies to and from strangers go through: they may hand a
+// slice to another goroutine, where no guard stands, or use it as scratch. It
+// is as long as what io.Copy takes for an os.File.
+type copyBuffer [32 << 10]byte
+
+var bufferPool = sync.Pool{New: func() any { return new(copyBuffer) }}

@@ -32,7 +32,7 @@ type mapping struct {
 	idle       atomic.Bool    // nothing was stored since the last ageing
 }
 
-// stored notes that a store ended at end.
+// noteStore notes that a store ended at end.
 func (m *mapping) noteStore(end int64) {
 	if m.idle.Load() {
 		m.idle.Store(false)
@@ -45,7 +45,7 @@ func (m *mapping) noteStore(end int64) {
 	}
 }
 
-// memory is one range of addresses that the library got from the system. Its
+// addrRange is one range of addresses that the library got from the system. Its
 // life ends when the collector proves that nobody holds it: then, and not at
 // Close, the addresses go back.
 type addrRange struct {
@@ -64,7 +64,7 @@ type block struct {
 	escaped atomic.Bool
 }
 
-// ledger counts the ranges of the process and keeps those that no collector
+// account counts the ranges of the process and keeps those that no collector
 // may take.
 var account = struct {
 	mu               sync.Mutex
@@ -78,18 +78,18 @@ var account = struct {
 	gcThreshold      int // how many may be dead before the next collection
 }{pinned: map[*addrRange]struct{}{}, gcThreshold: minGCThreshold}
 
-// deadAtFirst is how many dead ranges make a collection worth while. 1000
+// minGCThreshold is how many dead ranges make a collection worth while. 1000
 // closings then share its cost.
 const minGCThreshold = 1000
 
-// errMaps is why a Region stays on its descriptor when the process has many.
+// errTooManyMaps is why a Region stays on its descriptor when the process has many.
 var errTooManyMaps = errors.New("a quarter of the system's limit of maps is in use (vm.max_map_count on Linux)")
 
-// mapLimit is the number of ranges at which the library stops mapping: at the
+// maxVMAs is the number of ranges at which the library stops mapping: at the
 // system's own limit the Go heap dies first.
 func maxVMAs() int { return sys.MaxMaps() / 4 }
 
-// newMemory maps n bytes. When addresses or maps run out it collects once and
+// newRange maps n bytes. When addresses or maps run out it collects once and
 // tries once more.
 func newRange(fd uintptr, off int64, n int, p sys.Prot, f sys.Flag, hint uintptr) (*addrRange, error) {
 	if !reserveVMA() {
@@ -117,7 +117,7 @@ func newRange(fd uintptr, off int64, n int, p sys.Prot, f sys.Flag, hint uintptr
 	return m, nil
 }
 
-// takeMap counts one range more, unless that is one too many.
+// reserveVMA counts one range more, unless that is one too many.
 func reserveVMA() bool {
 	account.mu.Lock()
 	defer account.mu.Unlock()
@@ -129,14 +129,14 @@ func reserveVMA() bool {
 	return true
 }
 
-// anyDead reports whether a collection could free a range.
+// reclaimable reports whether a collection could free a range.
 func reclaimable() bool {
 	account.mu.Lock()
 	defer account.mu.Unlock()
 	return account.unreclaimed > 0
 }
 
-// giveBack returns the addresses. It runs when the collector has found that
+// unmap returns the addresses. It runs when the collector has found that
 // nobody holds the memory.
 func (b *block) unmap() {
 	err := sys.Unmap(b.b)
@@ -151,7 +151,7 @@ func (b *block) unmap() {
 	}
 }
 
-// splitMore counts cuts maps more for the memory.
+// addVMAs counts cuts maps more for the memory.
 func (b *block) addVMAs(cuts int) {
 	account.mu.Lock()
 	defer account.mu.Unlock()
@@ -161,7 +161,7 @@ func (b *block) addVMAs(cuts int) {
 	}
 }
 
-// split counts cuts maps beyond one for the memory, unless those are too many.
+// reserveVMAs counts cuts maps beyond one for the memory, unless those are too many.
 func (b *block) reserveVMAs(cuts int) bool {
 	account.mu.Lock()
 	defer account.mu.Unlock()
@@ -174,7 +174,7 @@ func (b *block) reserveVMAs(cuts int) bool {
 	return true
 }
 
-// handOut notes that the memory's bytes are known outside the library. From
+// escape notes that the memory's bytes are known outside the library. From
 // now on the memory lives until it is retired, whoever holds it.
 func (m *addrRange) escape() {
 	if m.escaped.Load() {
@@ -194,7 +194,7 @@ func (m *addrRange) escape() {
 	account.pinned[m] = struct{}{}
 }
 
-// retire revokes the memory: from now on every touch faults. Without raw
+// revoke revokes the memory: from now on every touch faults. Without raw
 // bytes it then waits for the collector, with them for the quarantine's turn.
 func (m *addrRange) revoke() error {
 	err := sys.Revoke(m.b)
@@ -217,7 +217,7 @@ func (m *addrRange) revoke() error {
 	return err
 }
 
-// bury puts m into the quarantine and lets the oldest go while the quarantine
+// quarantineLocked puts m into the quarantine and lets the oldest go while the quarantine
 // is over its bound: an eighth of the addresses, or of the maps the library
 // allows itself. ledger.mu is held.
 func quarantineLocked(m *addrRange) {
@@ -232,7 +232,7 @@ func quarantineLocked(m *addrRange) {
 	}
 }
 
-// die counts m as waiting for the collector, and calls the collector when
+// awaitGCLocked counts m as waiting for the collector, and calls the collector when
 // enough wait. ledger.mu is held.
 func awaitGCLocked(m *addrRange) {
 	account.unreclaimed++
@@ -242,7 +242,7 @@ func awaitGCLocked(m *addrRange) {
 	}
 }
 
-// collectInBackground starts one collection if none is under way. ledger.mu
+// startGC starts one collection if none is under way. ledger.mu
 // is held.
 func startGC() {
 	if account.gcRunning {
@@ -259,7 +259,7 @@ func startGC() {
 	}()
 }
 
-// collect runs the collector and waits until the cleanups have had their
+// runGC runs the collector and waits until the cleanups have had their
 // turn, or for a tenth of a second.
 func runGC() {
 	done := make(chan struct{})
@@ -270,4 +270,15 @@ func runGC() {
 	case <-done:
 	case <-time.After(100 * time.Millisecond):
 	}
+}
+
+// offset returns which of the memory's bytes has the address.
+func (m *addrRange) offset(addr uintptr) (off int64, ok bool) {
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(m.b)))
+	return int64(addr - base), addr >= base && addr-base < uintptr(len(m.b))
+}
+
+// headPages returns the memory of the first n bytes, to whole pages.
+func (m *mapping) headPages(n int64) []byte {
+	return m.pagesOf(-m.lead, m.lead+n)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -147,7 +148,7 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	return r, r.initSize(info, o)
 }
 
-// apply takes over what o says about the memory.
+// applyOptions takes over what o says about the memory.
 func (r *Region) applyOptions(o Options) {
 	if o.Prot != 0 {
 		r.prot = sys.Prot(o.Prot &^ ProtNone)
@@ -171,7 +172,7 @@ func (r *Region) applyOptions(o Options) {
 	}
 }
 
-// begin sets the size and makes the mapping that o cannot wait for.
+// initSize sets the size and makes the mapping that o cannot wait for.
 func (r *Region) initSize(info sys.Info, o Options) error {
 	if r.unsized || r.directIO || !sys.Mappable {
 		r.mapErr = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
@@ -189,7 +190,7 @@ func (r *Region) initSize(info sys.Info, o Options) error {
 	return r.mapIfAsked(o)
 }
 
-// mapEarly maps at once where an option asks for it. A hint may fail, a
+// mapIfAsked maps at once where an option asks for it. A hint may fail, a
 // guarantee not.
 func (r *Region) mapIfAsked(o Options) error {
 	names := o.mandatory()
@@ -213,4 +214,49 @@ func (r *Region) mapIfAsked(o Options) error {
 		_ = sys.Populate(m.headPages(r.size.Load()), r.f == nil)
 	}
 	return nil
+}
+
+// Close revokes the memory and closes the descriptor. Calls in progress on
+// other goroutines end with [os.ErrClosed] or with what they had already
+// done; a View in progress faults, and says so. Slices handed out are no
+// longer valid: touching one faults, until its addresses are used again for
+// something else, which the library puts off as long as it can.
+//
+// Close does not flush: what was written is in the system's cache, as after
+// [os.File.Close]. An error means that the memory could not be revoked, or is
+// that of close(2); the Region is closed all the same. A second Close returns
+// [os.ErrClosed].
+func (r *Region) Close() error {
+	if r == nil {
+		return os.ErrInvalid
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed.Load() {
+		r.zeroPastEOFOnClose()
+	}
+	if r.closed.Swap(true) {
+		return wrap("close", r.name, os.ErrClosed)
+	}
+	err := r.revokeAll(r.m.Swap(nil))
+	if r.f != nil {
+		err = firstError(r.f.Close(), err)
+	}
+	runtime.KeepAlive(r)
+	return wrap("close", r.name, err)
+}
+
+// revokeAll revokes m, which was the current mapping, and all earlier ones. mu is
+// held.
+func (r *Region) revokeAll(m *mapping) (err error) {
+	if m != nil {
+		err = m.mem.revoke()
+	}
+	for _, w := range r.oldRanges {
+		if mem := w.Value(); mem != nil {
+			err = firstError(err, mem.revoke())
+		}
+	}
+	r.oldRanges = nil
+	return err
 }

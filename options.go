@@ -79,7 +79,7 @@ type Options struct {
 	Share bool
 }
 
-// value returns what a nil *Options stands for.
+// orDefault returns what a nil *Options stands for.
 func (o *Options) orDefault() Options {
 	if o == nil {
 		return Options{}
@@ -115,7 +115,7 @@ func (o *Options) check(flag int) error {
 	return nil
 }
 
-// guarantees names the options of o that must not fail silently.
+// mandatory names the options of o that must not fail silently.
 func (o *Options) mandatory() string {
 	var names []string
 	for _, g := range []struct {
@@ -128,3 +128,65 @@ func (o *Options) mandatory() string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Advice tells the system how a range will be used: the advice of madvise(2)
+// and posix_madvise(3).
+type Advice uint8
+
+// The advice there is. A system that has not one returns an error wrapping
+// [errors.ErrUnsupported] for it; [Advice.Supported] tells beforehand. Ranges
+// are widened to whole pages, except where it says "whole pages only": then a
+// page that lies partly outside the range is left alone.
+const (
+	AdviceNormal        = Advice(sys.Normal)        // no special treatment: the default
+	AdviceSequential    = Advice(sys.Sequential)    // read ahead far, drop behind early
+	AdviceRandom        = Advice(sys.Random)        // do not read ahead
+	AdviceWillNeed      = Advice(sys.WillNeed)      // start reading now; PrefetchVirtualMemory on Windows
+	AdviceDontNeed      = Advice(sys.DontNeed)      // unmap the pages, whole pages only; what was stored to a file stays. On anonymous memory the bytes become zero; on private memory of a file it is refused, see [Region.Discard]
+	AdviceFree          = Advice(sys.Free)          // anonymous memory, whole pages only: the bytes may become zero at any time until the page is written again
+	AdviceCold          = Advice(sys.Cold)          // evict these first, whole pages only
+	AdvicePageOut       = Advice(sys.PageOut)       // evict now, whole pages only
+	AdviceHugePage      = Advice(sys.HugePage)      // use huge pages
+	AdviceNoHugePage    = Advice(sys.NoHugePage)    // use small pages
+	AdviceCollapse      = Advice(sys.Collapse)      // make huge pages of what is there, now
+	AdvicePopulateRead  = Advice(sys.PopulateRead)  // bring the pages in, for reading; waits
+	AdvicePopulateWrite = Advice(sys.PopulateWrite) // bring the pages in, for writing; waits, and makes a file's pages dirty
+	AdviceDontFork      = Advice(sys.DontFork)      // not in a child
+	AdviceDoFork        = Advice(sys.DoFork)        // in a child again
+	AdviceDontDump      = Advice(sys.DontDump)      // not in a core dump
+	AdviceDoDump        = Advice(sys.DoDump)        // in a core dump again
+	AdviceMergeable     = Advice(sys.Mergeable)     // merge equal private pages
+	AdviceUnmergeable   = Advice(sys.Unmergeable)   // and no longer
+)
+
+var adviceNames = [...]string{"Normal", "Sequential", "Random", "WillNeed", "DontNeed", "Free", "Cold",
+	"PageOut", "HugePage", "NoHugePage", "Collapse", "PopulateRead", "PopulateWrite", "DontFork", "DoFork",
+	"DontDump", "DoDump", "Mergeable", "Unmergeable"}
+
+// String returns the name of the constant.
+func (a Advice) String() string {
+	if int(a) < len(adviceNames) {
+		return adviceNames[a]
+	}
+	return fmt.Sprintf("Advice(%d)", uint8(a))
+}
+
+// Supported reports whether this system has the advice. The kernel in use may
+// be older than the advice: then Advise returns an error all the same.
+func (a Advice) Supported() bool { return int(a) < len(adviceNames) && sys.HasAdvice(sys.Advice(a)) }
+
+// wholePagesOnly reports whether the advice must not touch a page in part.
+func (a Advice) wholePagesOnly() bool {
+	return a == AdviceDontNeed || a == AdviceFree || a == AdviceCold || a == AdvicePageOut
+}
+
+// Seals are what can no longer be done to shared memory, by any process. They
+// combine by or.
+type Seals uint8
+
+// The seals of memfd_create(2).
+const (
+	SealShrink = Seals(sys.SealShrink) // it cannot be made shorter: no peer can take bytes away
+	SealGrow   = Seals(sys.SealGrow)   // it cannot be made longer
+	SealWrite  = Seals(sys.SealWrite)  // its bytes cannot change
+)

@@ -65,3 +65,6 @@ func (s Span) Align() (aligned Span, lead int64, err error) {
 	start := s.Off - lead
 	return Span{Off: start, Len: max(end-start, 0)}, lead, nil
 }
+
+// ToEnd, as the length of a range, means to the end of the Region.
+const ToEnd int64 = -1

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -38,7 +37,7 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// readUnseen is ReadAt for what is large or above the limit: from memory if
+// readProbed is ReadAt for what is large or above the limit: from memory if
 // all of it is known to be resident. More than a piece the kernel copies as
 // fast, without the faults of a first pass, and the collector need not wait.
 func (r *Region) readProbed(m *mapping, p []byte, off int64) (int, error) {
@@ -50,7 +49,7 @@ func (r *Region) readProbed(m *mapping, p []byte, off int64) (int, error) {
 	return r.readMapped(m, p, off)
 }
 
-// readLost is ReadAt from memory, in pieces, and for what faults there from the
+// readMapped is ReadAt from memory, in pieces, and for what faults there from the
 // descriptor.
 func (r *Region) readMapped(m *mapping, p []byte, off int64) (int, error) {
 	n := m.load(p, off, maxCopy)
@@ -64,7 +63,7 @@ func (r *Region) readMapped(m *mapping, p []byte, off int64) (int, error) {
 	return n + more, err
 }
 
-// readSlow is ReadAt for all that memory did not serve: what it returns is
+// readFallback is ReadAt for all that memory did not serve: what it returns is
 // what the descriptor says.
 func (r *Region) readFallback(p []byte, off int64) (int, error) {
 	if r.memoryOnly() {
@@ -103,7 +102,7 @@ func (r *Region) readFallback(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// readFile reads from the descriptor, and no further than the window.
+// readWindow reads from the descriptor, and no further than the window.
 func (r *Region) readWindow(p []byte, off int64) (int, error) {
 	if r.window > 0 {
 		if off >= r.window {
@@ -123,7 +122,7 @@ func (r *Region) readWindow(p []byte, off int64) (int, error) {
 	return r.pread(p, r.base+off)
 }
 
-// nowaitMost is up to how many bytes reading in two steps pays. From 64 KiB on
+// maxNowaitRead is up to how many bytes reading in two steps pays. From 64 KiB on
 // it gains nothing.
 const maxNowaitRead = 32 << 10
 
@@ -147,7 +146,7 @@ func (r *Region) pread(p []byte, off int64) (n int, err error) {
 	return n + more, err
 }
 
-// orEOF is io.EOF as long as the Region is open.
+// eofOrClosed is io.EOF as long as the Region is open.
 func (r *Region) eofOrClosed() error {
 	if r.closed.Load() {
 		return wrap("read", r.name, os.ErrClosed)
@@ -155,7 +154,7 @@ func (r *Region) eofOrClosed() error {
 	return io.EOF
 }
 
-// readFixed is readSlow for private and anonymous memory: its bytes live in
+// readMemoryOnly is readSlow for private and anonymous memory: its bytes live in
 // memory alone, so the descriptor answers for the size and for errors only.
 // Copying page by page finds the exact count.
 func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
@@ -192,9 +191,6 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// errNegative is what os says of a negative offset.
-var errNegative = errors.New("negative offset")
-
 // loadPages is load in pieces that end where pages end.
 func (m *mapping) loadPages(p []byte, off int64) int {
 	first := int(min(pageSize-(m.lead+off)&(pageSize-1), int64(len(p))))
@@ -225,7 +221,7 @@ func (r *Region) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readCursor is Read when the cursor is the descriptor's.
+// readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
 	if r.unsized || r.unrestricted() {
 		return r.f.Read(p)
@@ -295,19 +291,3 @@ func (r *Region) atSlow(i int) byte {
 	}
 	return buf[0]
 }
-
-// bare takes the operation and the file off an error.
-func underlyingError(err error) error {
-	var named *fs.PathError
-	if errors.As(err, &named) {
-		return named.Err
-	}
-	return err
-}
-
-// buffer is what copies to and from strangers go through: they may hand a
-// slice to another goroutine, where no guard stands, or use it as scratch. It
-// is as long as what io.Copy takes for an os.File.
-type copyBuffer [32 << 10]byte
-
-var bufferPool = sync.Pool{New: func() any { return new(copyBuffer) }}

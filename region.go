@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -93,58 +92,8 @@ type cursor struct {
 // changed import is all it takes to come from there.
 type ReaderAt = Region
 
-// visible returns how many bytes the Region has of a file of that size.
-func (r *Region) clampToWindow(size int64) int64 {
-	n := max(size-r.base, 0)
-	if r.window > 0 {
-		n = min(n, r.window)
-	}
-	return n
-}
-
 // lead returns how many bytes of every mapping lie before the Region's byte 0.
 func (r *Region) lead() int64 { return r.base & (granularity - 1) }
-
-// rights returns what the memory allows, as far as Protect changed nothing.
-func (r *Region) effectiveProt() sys.Prot {
-	if r.writeSealed.Load() {
-		return r.prot &^ sys.Write
-	}
-	return r.prot
-}
-
-// fixed reports that the Region's length follows no file.
-func (r *Region) memoryOnly() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
-
-// allowed returns how many of the n bytes from off on may be accessed in this
-// way, from the first byte on, as far as the caller decided that: by
-// Options.Prot or by Protect. The descriptor is no way round either.
-func (r *Region) permittedPrefix(off, n int64, access sys.Prot) int64 {
-	l := r.attrs.get()
-	if l == nil && !r.explicitProt {
-		return n // nothing was decided
-	}
-	var denied sys.Prot
-	if r.explicitProt {
-		denied = access &^ r.prot
-	}
-	if l == nil && denied != 0 {
-		return 0
-	}
-	lead := r.lead()
-	at, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool {
-		return (denied|a.denied&access)&^a.granted != 0
-	})
-	if found {
-		return at - lead - off
-	}
-	return n
-}
-
-// unrestricted reports whether the caller left all bytes accessible.
-func (r *Region) unrestricted() bool {
-	return !r.explicitProt && r.permittedPrefix(0, math.MaxInt64-granularity, sys.Read|sys.Write) == math.MaxInt64-granularity
-}
 
 var (
 	errEmpty    = fmt.Errorf("no bytes to map: %w", io.ErrUnexpectedEOF)
@@ -241,7 +190,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		r.dirtyEnd = new(atomic.Int64)
 	}
 	m := &mapping{mem: mem, at: dataPtr(mem.b[lead:]), lead: lead, capacity: room, dirtyEnd: r.dirtyEnd}
-	m.residency = &residency{n: int64(len(mem.b)) >> pageShift, noWriteback: r.eofPage.NoWriteback}
+	m.residency = newResidency(int64(len(mem.b))>>pageShift, r.eofPage.NoWriteback)
 	if sys.MapsPastEOF && r.window == 0 && !r.memoryOnly() {
 		m.capacity = span.Len - lead
 	}
@@ -252,7 +201,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	return m, nil
 }
 
-// dress makes fresh memory what the caller made of the last; end is where the
+// applyAttrs makes fresh memory what the caller made of the last; end is where the
 // file's last page ends. Only the first mapping must be locked as it was asked
 // for: later ones belong to a file that has grown already.
 func (r *Region) applyAttrs(mem *addrRange, end int64) error {
@@ -268,21 +217,6 @@ func (r *Region) applyAttrs(mem *addrRange, end int64) error {
 		err = firstError(err, lockErr)
 	}
 	return err
-}
-
-// firstError returns the first of errs that is one.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// first returns the memory of the first n bytes, to whole pages.
-func (m *mapping) headPages(n int64) []byte {
-	return m.pagesOf(-m.lead, m.lead+n)
 }
 
 // setLimits says what of m, of which size bytes are there, memory serves.
@@ -308,25 +242,7 @@ func (r *Region) setLimits(m *mapping, size int64) {
 	}
 }
 
-// mayStore reports whether something may have been stored to memory by others
-// than WriteAt: the memory is writable, or was made so by Protect.
-func (r *Region) mayBeStored() bool {
-	if r.effectiveProt()&sys.Write != 0 {
-		return true
-	}
-	_, found := r.attrs.get().firstWhere(0, math.MaxInt64, grantsWriting)
-	return found
-}
-
-// grantsWriting reports whether Protect allowed storing to the page.
-func grantsWriting(a pageAttr) bool { return a.granted&sys.Write != 0 }
-
-// storable reports whether writes may go to memory.
-func (r *Region) writesUseMemory() bool {
-	return r.effectiveProt()&sys.Write != 0 && (r.memoryOnly() || !r.syncWrites && !r.appendMode)
-}
-
-// pastAlive returns the earlier mappings that somebody still holds.
+// liveOldRanges returns the earlier mappings that somebody still holds.
 func (r *Region) liveOldRanges() []weak.Pointer[addrRange] {
 	alive := r.oldRanges[:0]
 	for _, w := range r.oldRanges {
@@ -337,108 +253,7 @@ func (r *Region) liveOldRanges() []weak.Pointer[addrRange] {
 	return alive
 }
 
-// publish makes size, in bytes of the Region, the known one. mu is held.
-func (r *Region) setSize(size int64) {
-	old := r.size.Swap(size)
-	m := r.m.Load()
-	if size < old {
-		r.noteShrink()
-	}
-	switch {
-	case m == nil:
-		return
-	case size > m.capacity:
-		if _, err := r.remap(0); err == nil {
-			return
-		} // what does not fit stays with the descriptor
-	}
-	if size > old {
-		lo, hi := AlignDown(m.lead+old), alignUp(m.lead+min(size, m.capacity))
-		_ = r.attrs.get().lock(m.mem.b, lo, min(hi, int64(len(m.mem.b))))
-	}
-	if size < old {
-		m.forgetFrom(size)
-		if end := m.dirtyEnd.Load(); size < end {
-			r.shrinkErr.CompareAndSwap(nil, failure{shrunkError(size, end)}) // it may grow again before the next Flush
-		}
-	}
-	r.setLimits(m, size)
-}
-
-// cutTo replaces the mapping by one that ends at size, before the file does: a
-// writer under way in the old one must not be taken for one past the new end.
-// mu is held.
-func (r *Region) shrinkTo(size int64) {
-	r.noteShrink()
-	r.size.Store(size)
-	r.escapedEnd.Store(min(r.escapedEnd.Load(), size))
-	old := r.m.Load()
-	if old == nil {
-		return
-	}
-	end := new(atomic.Int64)
-	end.Store(min(r.dirtyEnd.Load(), size))
-	r.dirtyEnd = end
-	old.forgetFrom(size)
-	m := &mapping{mem: old.mem, at: old.at, lead: old.lead, capacity: old.capacity, dirtyEnd: end, residency: old.residency}
-	m.readLimit.Store(old.readLimit.Load())
-	m.writeLimit.Store(old.writeLimit.Load())
-	r.setLimits(m, size)
-	r.m.Store(m)
-	r.setLimits(old, size)
-}
-
-// refresh asks the descriptor for the size and publishes it. mu is held.
-func (r *Region) refreshSizeLocked() error {
-	if r.unsized || r.memoryOnly() {
-		return nil
-	}
-	size, err := r.call(fileArgs{kind: opStat})
-	if err == nil {
-		r.setSize(r.clampToWindow(size))
-		r.sizeStale.Store(false) // not before: who finds it false relies on the size
-	}
-	return err
-}
-
-// known returns the size of the Region, as it last saw the file. Growth of its
-// own making is looked at now, and not when it happened: who only appends need
-// not pay for it.
-func (r *Region) currentSize() int64 {
-	if r.sizeStale.Load() {
-		r.refreshSize()
-	}
-	return r.size.Load()
-}
-
-// cutSeen is called when the file has become shorter. mu is held.
-func (r *Region) noteShrink() {
-	if r.eofPageDirty || r.effectiveProt()&sys.Write == 0 || r.m.Load() == nil {
-		return
-	}
-	r.eofPageDirty = r.eofPage.KeepsStores
-}
-
-// noticed is called after the descriptor served a call which showed that the
-// known size is wrong.
-func (r *Region) refreshSize() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed.Load() {
-		_ = r.refreshSizeLocked()
-	}
-}
-
-// notice is noticed for a reader, who waits for nobody: whoever holds the lock
-// may be waiting for the file system, and another reader will notice too.
-func (r *Region) tryRefreshSize() {
-	if r.mu.TryLock() {
-		defer r.mu.Unlock()
-		_ = r.refreshSizeLocked()
-	}
-}
-
-// missed counts a call that memory might have served, and maps the file when
+// countFDCall counts a call that memory might have served, and maps the file when
 // the descriptor has served enough: a mapping costs about as much as eight
 // small reads.
 func (r *Region) countFDCall() {
@@ -458,74 +273,6 @@ func (r *Region) countFDCall() {
 	}
 }
 
-// control runs fn with the Region's descriptor, which stays open meanwhile.
-// Anonymous memory has none and gets 0.
-func (r *Region) withFD(fn func(fd uintptr)) error {
-	if r.f == nil {
-		fn(0)
-		return nil
-	}
-	if err := sys.Control(r.f, r.conn, fn); err != nil {
-		return os.ErrClosed
-	}
-	return nil
-}
-
-// stat asks the descriptor.
-func (r *Region) stat() (sys.Info, error) {
-	op := fileOps.Get().(*fileOp)
-	op.kind = opStat
-	err := r.run(op)
-	info := op.info
-	fileOps.Put(op)
-	return info, err
-}
-
-// Close revokes the memory and closes the descriptor. Calls in progress on
-// other goroutines end with [os.ErrClosed] or with what they had already
-// done; a View in progress faults, and says so. Slices handed out are no
-// longer valid: touching one faults, until its addresses are used again for
-// something else, which the library puts off as long as it can.
-//
-// Close does not flush: what was written is in the system's cache, as after
-// [os.File.Close]. An error means that the memory could not be revoked, or is
-// that of close(2); the Region is closed all the same. A second Close returns
-// [os.ErrClosed].
-func (r *Region) Close() error {
-	if r == nil {
-		return os.ErrInvalid
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed.Load() {
-		r.zeroPastEOFOnClose()
-	}
-	if r.closed.Swap(true) {
-		return wrap("close", r.name, os.ErrClosed)
-	}
-	err := r.revokeAll(r.m.Swap(nil))
-	if r.f != nil {
-		err = firstError(r.f.Close(), err)
-	}
-	runtime.KeepAlive(r)
-	return wrap("close", r.name, err)
-}
-
-// retire revokes m, which was the current mapping, and all earlier ones. mu is
-// held.
-func (r *Region) revokeAll(m *mapping) (err error) {
-	if m != nil {
-		err = m.mem.revoke()
-	}
-	for _, w := range r.oldRanges {
-		if mem := w.Value(); mem != nil {
-			err = firstError(err, mem.revoke())
-		}
-	}
-	r.oldRanges = nil
-	return err
-}
-
 // Name returns the name of the file as it was given to Open, or that of the
 // file given to Map.
 func (r *Region) Name() string { return r.name }
@@ -538,23 +285,3 @@ func (r *Region) Stat() (fs.FileInfo, error) {
 	}
 	return r.f.Stat()
 }
-
-// orClosed returns os.ErrClosed if the Region is closed, else err.
-func (r *Region) closedOr(err error) error {
-	if r.closed.Load() {
-		return os.ErrClosed
-	}
-	return err
-}
-
-// Size returns the number of bytes of the Region as it last saw the file: what
-// others appended since is noticed by a read past this end. 0 after Close.
-func (r *Region) Size() int64 {
-	if r.closed.Load() {
-		return 0
-	}
-	return r.currentSize()
-}
-
-// Len is Size as an int, and the greatest int where it does not fit.
-func (r *Region) Len() int { return int(min(r.Size(), math.MaxInt)) }

@@ -52,7 +52,7 @@ func TestWritableWhileDirty(t *testing.T) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if r.age(m, false); m.writeLimit.Load() != 0 || m.residency.writable.contains(0, 1) || m.residency.written.contains(0, 1) {
+	if r.age(m, false); m.writeLimit.Load() != 0 || m.residency.writable.Contains(0, 1) || m.residency.written.Contains(0, 1) {
 		t.Error("the page is clean, and taken for writable")
 	}
 }
@@ -178,7 +178,7 @@ func TestIdleForgets(t *testing.T) {
 	}
 	r.age(m, false)
 	r.age(m, false)
-	if m.writeLimit.Load() > 0 || m.residency.writable.contains(0, 1) {
+	if m.writeLimit.Load() > 0 || m.residency.writable.Contains(0, 1) {
 		t.Error("known long after the last write")
 	}
 }
@@ -198,7 +198,7 @@ func TestCleanedByOurselves(t *testing.T) {
 			if err := do(r); err != nil {
 				t.Skip(err)
 			}
-			if m.writeLimit.Load() > 0 || m.residency.writable.contains(0, 1) {
+			if m.writeLimit.Load() > 0 || m.residency.writable.Contains(0, 1) {
 				t.Error("the page is still taken for writable")
 			}
 			if what != "Release" {
@@ -209,7 +209,7 @@ func TestCleanedByOurselves(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if m.readLimit.Load() > 0 || m.residency.resident.contains(0, 1) {
+			if m.readLimit.Load() > 0 || m.residency.resident.Contains(0, 1) {
 				t.Error("what was released is taken for resident")
 			}
 		})
@@ -223,7 +223,7 @@ func TestPrivateWaitsInCalls(t *testing.T) {
 	if m.readLimit.Load() != pageSize || m.writeLimit.Load() != pageSize {
 		t.Errorf("after writes to one page %d bytes are known to be readable, %d to be writable", m.readLimit.Load(), m.writeLimit.Load())
 	}
-	if _, err := r.ReadAt(make([]byte, 10), 5*pageSize); err != nil || !m.residency.resident.contains(5, 6) {
+	if _, err := r.ReadAt(make([]byte, 10), 5*pageSize); err != nil || !m.residency.resident.Contains(5, 6) {
 		t.Errorf("a page that was read is not known (%v)", err)
 	}
 	r.age(m, true)

@@ -10,17 +10,6 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// Seals are what can no longer be done to shared memory, by any process. They
-// combine by or.
-type Seals uint8
-
-// The seals of memfd_create(2).
-const (
-	SealShrink = Seals(sys.SealShrink) // it cannot be made shorter: no peer can take bytes away
-	SealGrow   = Seals(sys.SealGrow)   // it cannot be made longer
-	SealWrite  = Seals(sys.SealWrite)  // its bytes cannot change
-)
-
 // anonymousFile is Anonymous with a descriptor.
 func anonymousFile(name string, size int64, o Options) (*Region, error) {
 	f, err := sys.NewMemFile(name, size)
@@ -95,7 +84,7 @@ func (r *Region) addSeals(s Seals) (err error) {
 	return firstError(cerr, err)
 }
 
-// giveUpWriting takes writable mappings away; the next one is read-only. mu is
+// dropWritableMappings takes writable mappings away; the next one is read-only. mu is
 // held.
 func (r *Region) dropWritableMappings() error {
 	if r.escapedEnd.Load() > 0 {

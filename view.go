@@ -4,12 +4,9 @@ package mmap
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"reflect"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -17,41 +14,7 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// ToEnd, as the length of a range, means to the end of the Region.
-const ToEnd int64 = -1
-
-// span is the one place where a range is checked. It resolves [ToEnd] and
-// returns the length. A range past the known end is one error, after the
-// descriptor was asked whether the file has grown; one that no file could have
-// is another.
-func (r *Region) resolveRange(off, n int64) (int64, error) {
-	switch {
-	case off < 0, n < ToEnd, n > math.MaxInt64-off:
-		return 0, fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
-	case n == 0:
-		return 0, nil
-	}
-	size := r.currentSize()
-	if n == ToEnd && off <= size {
-		return size - off, nil
-	}
-	if n != ToEnd && off+n <= size {
-		return n, nil
-	}
-	if !r.memoryOnly() && !r.unsized {
-		r.refreshSize()
-		size = r.size.Load()
-	}
-	if n == ToEnd {
-		n = max(size-off, 0)
-	}
-	if off > size || off+n > size {
-		return 0, fmt.Errorf("no range of %d bytes at %d in %d: %w", n, off, size, io.ErrUnexpectedEOF)
-	}
-	return n, nil
-}
-
-// viewPopulated is the length up to which a View's bytes are brought in before
+// maxViewPopulate is the length up to which a View's bytes are brought in before
 // the callback runs: a fault in Go code stops a processor, a system call does
 // not.
 const maxViewPopulate = 1 << 20
@@ -99,7 +62,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	return err
 }
 
-// shown returns the mapping that holds the n bytes from off on, and n resolved.
+// mappedRange returns the mapping that holds the n bytes from off on, and n resolved.
 func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
 	if r.closed.Load() {
 		return nil, 0, os.ErrClosed
@@ -122,159 +85,12 @@ func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
 	return m, n, nil
 }
 
-// reasonUnmapped says why the last attempt to map failed.
-func (r *Region) whyUnmapped() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return firstError(r.mapErr, sys.Fault)
-}
-
-// settle makes memory and descriptor show the same bytes on systems where they
+// syncIncoherent makes memory and descriptor show the same bytes on systems where they
 // do not by themselves (OpenBSD): it writes out and forgets what memory has.
 func (r *Region) syncIncoherent(m *mapping, off, n int64) {
 	if !sys.Coherent && !r.memoryOnly() {
 		_, _ = r.call(fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)})
 	}
-}
-
-// watch calls fn with b and turns a fault in this Region into an error.
-func (r *Region) callGuarded(m *mapping, b []byte, fn func(b []byte) error) (err error) {
-	old := debug.SetPanicOnFault(true)
-	done := false
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if done {
-			return
-		}
-		v := recover()
-		if v == nil {
-			return // runtime.Goexit
-		}
-		off, ours := r.faultOffset(m, v)
-		runtime.KeepAlive(m)
-		if !ours {
-			panic(v)
-		}
-		err = &FaultError{Op: "view", Path: r.name, Off: off, Err: r.diagnose(off, 0)}
-	}()
-	err = fn(b)
-	done = true
-	runtime.KeepAlive(m)
-	return err
-}
-
-// locate returns the offset in the Region of a fault, if it was in one of its
-// mappings: m, the current one, or an earlier one.
-func (r *Region) faultOffset(m *mapping, v any) (off int64, ours bool) {
-	addr, ok := faultAddr(v)
-	if !ok {
-		return 0, false
-	}
-	if off, ok := m.mem.offset(addr); ok {
-		return max(off-m.lead, 0), true
-	}
-	if now := r.m.Load(); now != nil {
-		if off, ok := now.mem.offset(addr); ok {
-			return max(off-now.lead, 0), true
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, w := range r.oldRanges {
-		if mem := w.Value(); mem != nil {
-			if off, ok := mem.offset(addr); ok {
-				return max(off-m.lead, 0), true
-			}
-		}
-	}
-	return 0, false
-}
-
-// offset returns which of the memory's bytes has the address.
-func (m *addrRange) offset(addr uintptr) (off int64, ok bool) {
-	base := uintptr(unsafe.Pointer(unsafe.SliceData(m.b)))
-	return int64(addr - base), addr >= base && addr-base < uintptr(len(m.b))
-}
-
-// reason finds out why touching byte off faulted: by asking the descriptor,
-// and then the memory inside a system call. Access is Read or Write where it
-// is known what the touch was.
-func (r *Region) diagnose(off int64, access sys.Prot) error {
-	switch {
-	case r.closed.Load():
-		return os.ErrClosed
-	case r.anyReleased(off, 1):
-		return sys.Fault
-	case r.effectiveProt()&sys.Read == 0, access&^r.effectiveProt() != 0, r.permittedPrefix(off, 1, sys.Read|access) == 0:
-		return syscall.EACCES
-	case r.f != nil:
-		if err := r.diagnoseRead(off); err != nil {
-			return err
-		}
-	}
-	if r.effectiveProt()&sys.Write == 0 || r.permittedPrefix(off, 1, sys.Write) == 0 {
-		return syscall.EACCES // it can be read, so it was a store
-	}
-	return r.diagnoseStore(off)
-}
-
-// anyReleased reports whether some of the bytes were given back by Release.
-func (r *Region) anyReleased(off, n int64) bool {
-	l := r.attrs.get()
-	if l == nil {
-		return false
-	}
-	lead := r.lead()
-	_, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool { return a.released })
-	return found
-}
-
-// reasonInFile says what is wrong with reading byte off of the file.
-func (r *Region) diagnoseRead(off int64) error {
-	size, err := r.call(fileArgs{kind: opStat})
-	if err != nil {
-		return err
-	}
-	if off >= r.clampToWindow(size) {
-		return io.ErrUnexpectedEOF
-	}
-	buf := bufferPool.Get().(*copyBuffer)
-	defer bufferPool.Put(buf)
-	_, err = r.f.ReadAt(buf[:1], r.base+off)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return underlyingError(err)
-}
-
-// reasonForStore says what is wrong with storing to byte off. The system only
-// tells that it cannot be done; the file system, whether it is full.
-func (r *Region) diagnoseStore(off int64) error {
-	m := r.m.Load()
-	if m == nil || off >= m.capacity {
-		return sys.Fault
-	}
-	defer runtime.KeepAlive(m)
-	at := m.pagesOf(off, 1)
-	if sys.Populate(at, true) == nil || r.memoryOnly() {
-		return r.closedOr(sys.Fault)
-	}
-	if err := r.diagnoseRead(off); err != nil {
-		return err // it was cut since
-	}
-	full := false
-	if cerr := r.withFD(func(fd uintptr) {
-		if full = sys.DiskFull(fd); !full && sys.Populate(at, true) != nil {
-			// xfs never counts its free blocks down to none: a store fails
-			// for want of one while fallocate(2) still finds it. If it is
-			// that block which was missing, there is no room.
-			err := sys.AllocateBlock(fd, r.base+off)
-			full = err == sys.NoSpace || err == nil && sys.Populate(at, true) == nil
-		}
-	}); cerr == nil && full {
-		return sys.NoSpace
-	}
-	return r.closedOr(sys.Fault)
 }
 
 // Bytes returns the Region's bytes as they lie in memory, as many as
@@ -294,7 +110,7 @@ func (r *Region) Bytes() []byte {
 	return r.escape(m, 0, n)
 }
 
-// handOut returns bytes that the caller keeps until Close.
+// escape returns bytes that the caller keeps until Close.
 func (r *Region) escape(m *mapping, off, n int64) []byte {
 	m.mem.escape()
 	if end := off + n; end > r.escapedEnd.Load() && r.mayBeStored() {
@@ -338,7 +154,7 @@ func Pointer[T any](r *Region, off int64) (*T, error) {
 	return (*T)(p), nil
 }
 
-// typed checks that n values of type t may lie at off, and returns where. The
+// typedPointer checks that n values of type t may lie at off, and returns where. The
 // bytes count as handed out.
 func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
 	size := int64(t.Size())
@@ -364,10 +180,10 @@ func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, erro
 	return p, nil
 }
 
-// plainTypes remembers what plain found: it is asked once a type.
+// pointerFreeTypes remembers what plain found: it is asked once a type.
 var pointerFreeTypes sync.Map // of reflect.Type to bool
 
-// plain reports whether values of type t hold no pointers.
+// pointerFree reports whether values of type t hold no pointers.
 func pointerFree(t reflect.Type) bool {
 	if known, ok := pointerFreeTypes.Load(t); ok {
 		return known.(bool)

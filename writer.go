@@ -44,17 +44,17 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// writeUnseen is WriteAt for what is above the limit: to memory if all of it
+// writeProbed is WriteAt for what is above the limit: to memory if all of it
 // is known to be writable.
 func (r *Region) writeProbed(m *mapping, p []byte, off int64) (int, error) {
 	n := int64(len(p))
-	if m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.contains(m.pageRange(off, n))) && r.storeMapped(m, p, off) {
+	if m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.Contains(m.pageRange(off, n))) && r.storeMapped(m, p, off) {
 		return len(p), nil
 	}
 	return r.writeFallback(p, off)
 }
 
-// storeAll stores p, and reports whether all of it arrived.
+// storeMapped stores p, and reports whether all of it arrived.
 func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 	if m.store(p, off, maxCopy) < len(p) {
 		m.forget(off, int64(len(p)))
@@ -69,7 +69,7 @@ func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 	return true
 }
 
-// writeSlow is WriteAt for all that memory did not take at once.
+// writeFallback is WriteAt for all that memory did not take at once.
 func (r *Region) writeFallback(p []byte, off int64) (n int, err error) {
 	switch {
 	case r.memoryOnly():
@@ -109,17 +109,14 @@ func (r *Region) writeFallback(p []byte, off int64) (n int, err error) {
 	}
 }
 
-// errAppends is what os says; a descriptor that Map got does not always know.
-var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_APPEND")
-
-// writePart is how much of a large write goes one way: by memory or by the
+// writeChunk is how much of a large write goes one way: by memory or by the
 // descriptor.
 const writeChunk = 1 << 20
 
-// populateMost is up to how many bytes of a write are always made writable.
+// maxEagerPopulate is up to how many bytes of a write are always made writable.
 const maxEagerPopulate = 32 << 10
 
-// writeMemory writes p to memory, if that does not wait in a fault. A page's
+// tryStore writes p to memory, if that does not wait in a fault. A page's
 // first write since the last Flush is not for memory: by the descriptor it
 // costs what it costs an os.File, and a single small write makes no large
 // folio dirty. At the second write the page is made writable inside a system
@@ -133,9 +130,9 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	}
 	lo, hi := m.pageRange(off, n)
 	switch {
-	case m.residency.writable.contains(lo, hi):
-	case !m.residency.written.contains(lo, hi):
-		m.residency.written.add(lo, hi, m.residency.n)
+	case m.residency.writable.Contains(lo, hi):
+	case !m.residency.written.Contains(lo, hi):
+		m.residency.written.Add(lo, hi)
 		return false
 	case m.residency.writebackActive.Load(), n > maxEagerPopulate && !m.residency.spendBudget(n):
 		return false
@@ -148,7 +145,7 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	return r.storeMapped(m, p, off)
 }
 
-// writeFile writes to the descriptor, and no further than the window.
+// writeWindow writes to the descriptor, and no further than the window.
 func (r *Region) writeWindow(p []byte, off int64) (n int, err error) {
 	fits := p
 	if r.window > 0 {
@@ -176,70 +173,7 @@ func (r *Region) writeWindow(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// extend writes past the end, under the lock that a change of size holds.
-func (r *Region) extend(p []byte, off int64) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.prepareExtend() {
-		defer r.pendingExtends.Add(-1)
-	}
-	n, err := r.f.WriteAt(p, r.base+off)
-	if end := off + int64(n); n > 0 && end > r.size.Load() {
-		r.setSize(end) // at least
-		if !r.sizeStale.Load() {
-			r.sizeStale.Store(true)
-		}
-	}
-	return n, err
-}
-
-// readyTail makes the last page of the file ready for a write past its end. It
-// reports whether it counted that write in growing: then no other goes to memory
-// meanwhile, and who called lowers it again. mu is held.
-func (r *Region) prepareExtend() bool {
-	r.zeroPastEOF()
-	m, size := r.m.Load(), r.size.Load()
-	if m == nil || !r.eofPage.ZeroedByWriteback || size == 0 {
-		return false
-	}
-	// Until it is written the page must be clean, and stay so. What fails
-	// here the system reports once, so it is kept for Flush.
-	r.pendingExtends.Add(1)
-	lo, _ := m.pageRange(min(size, m.capacity)-1, 1)
-	m.forgetWrites(lo, m.residency.n)
-	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
-	r.setSticky(err)
-	return true
-}
-
-// clearTail makes the bytes past the end of the file zero, up to the end of
-// its last page: a slice or a writer that outlived a shrinking may have stored
-// there, and tmpfs shows such bytes when the file grows again. Where the end is
-// must be asked: what others appended is not to be cleared. mu is held.
-func (r *Region) zeroPastEOF() {
-	if !r.eofPageDirty || r.effectiveProt()&sys.Write == 0 || r.effectiveProt()&sys.Read == 0 || r.refreshSizeLocked() != nil {
-		return
-	}
-	m, size := r.m.Load(), r.size.Load()
-	if m == nil {
-		return
-	}
-	end := min(alignUp(m.lead+size)-m.lead, m.capacity)
-	m.zero(size, end)
-}
-
-// leaveTail is clearTail for a Region that goes: if somebody else cut the file
-// and it did not notice, it may have stored past the end, and nobody would know.
-// mu is held.
-func (r *Region) zeroPastEOFOnClose() {
-	m := r.m.Load()
-	if m == nil || !r.eofPage.KeepsStores || m.dirtyEnd.Load() == 0 && r.escapedEnd.Load() == 0 || r.refreshSizeLocked() != nil {
-		return
-	}
-	r.zeroPastEOF()
-}
-
-// writeFixed is writeSlow for private and anonymous memory.
+// writeMemoryOnly is writeSlow for private and anonymous memory.
 func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	size := r.size.Load()
@@ -312,7 +246,7 @@ func (r *Region) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// writeCursor is Write when the cursor is the descriptor's.
+// writeAtFDCursor is Write when the cursor is the descriptor's.
 func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if r.unsized {
 		return r.f.Write(p)
@@ -339,7 +273,7 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	return n, err
 }
 
-// mayWriteCursor refuses n bytes at the descriptor's cursor if the caller
+// checkCursorWrite refuses n bytes at the descriptor's cursor if the caller
 // protected the place.
 func (r *Region) checkCursorWrite(n int) error {
 	if !r.fdWritable || r.unrestricted() {
@@ -367,61 +301,4 @@ func (r *Region) WriteByte(c byte) error {
 // WriteString is Write of the bytes of s.
 func (r *Region) WriteString(s string) (int, error) {
 	return r.Write(stringBytes(s))
-}
-
-// Truncate changes the size of the file to size bytes, as [os.File.Truncate]
-// does; the cursor stays. Bytes past size are gone, and are zero when the file
-// grows again. With Options.Offset, size counts from the Region's first byte.
-// Private and anonymous memory and windows have a fixed size: the error wraps
-// [errors.ErrUnsupported].
-//
-// On Windows a file cannot be cut while slices of its memory are out: the
-// error is the system's (ERROR_USER_MAPPED_FILE).
-func (r *Region) Truncate(size int64) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.closed.Load():
-		return wrap("truncate", r.name, os.ErrClosed)
-	case r.memoryOnly() || r.window > 0:
-		return wrap("truncate", r.name, errors.ErrUnsupported)
-	case size < 0 || r.base+size < 0:
-		return wrap("truncate", r.name, syscall.EINVAL)
-	case r.unsized || !r.fdWritable:
-		return r.f.Truncate(r.base + size)
-	}
-	var end, rawEnd int64
-	if size < r.size.Load() {
-		rawEnd = r.escapedEnd.Load()
-		if r.dirtyEnd != nil {
-			end = r.dirtyEnd.Load()
-		}
-		// Nobody may write past the new end any more before it is there,
-		// and who did by the descriptor sees that it was cut.
-		r.shrinkTo(size)
-		r.unmapBeforeShrink()
-	} else {
-		r.zeroPastEOF()
-	}
-	err := r.f.Truncate(r.base + size)
-	if err != nil && sys.MappingPinsSize && reclaimable() {
-		runGC() // our own earlier mappings may hold the file
-		err = r.f.Truncate(r.base + size)
-	}
-	if err != nil && r.dirtyEnd != nil {
-		r.dirtyEnd.Store(max(end, r.dirtyEnd.Load())) // the file still has to have what was stored
-		r.escapedEnd.Store(max(rawEnd, r.escapedEnd.Load()))
-	}
-	return firstError(err, wrap("truncate", r.name, r.refreshSizeLocked()))
-}
-
-// letGo takes the mapping away where a file keeps the size of its mappings,
-// unless its bytes were handed out: then the system refuses, and says so.
-func (r *Region) unmapBeforeShrink() {
-	m := r.m.Load()
-	if !sys.MappingPinsSize || m == nil || r.escapedEnd.Load() > 0 || m.mem.escaped.Load() {
-		return
-	}
-	r.m.Store(nil)
-	_ = r.revokeAll(m)
 }

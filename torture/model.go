@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed-93fed273/mmap/internal/model"
+	"github.com/seed-93fed273/mmap/internal/difftest"
 )
 
 // playCalls is the length of one play: a file is mapped, grown, cut, closed and
@@ -129,7 +129,7 @@ func count(errs []error) (n int) {
 
 // playMany plays what next says until it says no more.
 func playMany(ctx context.Context, d *disk, next func() (seed uint64, more bool)) error {
-	lab, err := model.NewLab(d.dir)
+	lab, err := difftest.NewLab(d.dir)
 	if err != nil {
 		return err
 	}
@@ -148,8 +148,8 @@ func playMany(ctx context.Context, d *disk, next func() (seed uint64, more bool)
 
 // playOne plays one seed. A mismatch becomes an error with the shortest
 // sequence that shows it.
-func playOne(lab *model.Lab, disk *disk, seed uint64) error {
-	c := withoutHoles(model.Random(seed, playCalls))
+func playOne(lab *difftest.Lab, disk *disk, seed uint64) error {
+	c := withoutHoles(difftest.Random(seed, playCalls))
 	if disk.fuse() {
 		c = withoutAppending(c)
 	}
@@ -171,7 +171,7 @@ func playOne(lab *model.Lab, disk *disk, seed uint64) error {
 // withoutHoles changes the calls of Seek that ask where holes are: that depends
 // on what the file system has written so far, and differs between two equal
 // files.
-func withoutHoles(c model.Case) model.Case {
+func withoutHoles(c difftest.Case) difftest.Case {
 	const record, detail, fill = 8, 6, 7
 	for i := record; i+record <= len(c); i += record {
 		if c[i+detail]%16 == 15 && c[i+fill] < 2 { // whence 3 and 4
@@ -185,7 +185,7 @@ func withoutHoles(c model.Case) model.Case {
 // that are about memory: a file that cannot be mapped has none, and says so. (A
 // Case has no names for its calls. If the numbers are no longer these, the Views
 // that are left fail.)
-func withoutMemory(c model.Case) model.Case {
+func withoutMemory(c difftest.Case) difftest.Case {
 	if c[0]%32 == 30 { // Prot
 		c[0] = 0
 	}
@@ -203,7 +203,7 @@ func withoutMemory(c model.Case) model.Case {
 // writes the pages of any mapping by the descriptor that the file was opened
 // with, and so, with O_APPEND, behind the end of the file. Nor are pages taken away there: the
 // kernel then loses what is written past the end, see growths.
-func withoutAppending(c model.Case) model.Case {
+func withoutAppending(c difftest.Case) difftest.Case {
 	switch c[0] % 32 {
 	case 12, 13, 20:
 		c[0] = 0

@@ -75,7 +75,7 @@ type Cache struct {
 	Cached, Dirty, Writeback, Evicted, RecentlyEvicted uint64
 }
 
-// Tail is what a file system does with what follows the end of a file in its
+// EOFPage is what a file system does with what follows the end of a file in its
 // last page.
 type EOFPage struct {
 	KeepsStores       bool // what was stored there shows when the file grows

@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -9,7 +10,7 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// layout says what the caller made of parts of the memory: their protection,
+// attrTable says what the caller made of parts of the memory: their protection,
 // pins and advice. It is what the kernel's table of maps says, merged as the
 // kernel merges, and so it serves three ends: to count maps, to keep ReadAt
 // and WriteAt from getting round a protection, and to make the next mapping
@@ -30,7 +31,7 @@ func (c *layoutCell) get() attrTable {
 // set replaces the layout.
 func (c *layoutCell) set(l attrTable) { c.p.Store(&l) }
 
-// stretch is the part of the memory from start on, up to the next stretch; the
+// attrRun is the part of the memory from start on, up to the next stretch; the
 // last reaches as far as the memory ever will. Starts are bytes from the first
 // page on, and multiples of the page size.
 type attrRun struct {
@@ -38,7 +39,7 @@ type attrRun struct {
 	pageAttr
 }
 
-// attr is what a page can be made to be. The zero value is what mapping made.
+// pageAttr is what a page can be made to be. The zero value is what mapping made.
 type pageAttr struct {
 	denied   sys.Prot // what of the Region's protection was taken away
 	granted  sys.Prot // what was given beyond it
@@ -51,7 +52,7 @@ type pageAttr struct {
 	merge    bool
 }
 
-// with returns the layout in which change was applied to [lo, hi). Stretches
+// update returns the layout in which change was applied to [lo, hi). Stretches
 // that have become equal are one, if merge says so: the kernel does not put
 // private memory together again once its pages were touched.
 func (l attrTable) update(lo, hi int64, merge bool, change func(*pageAttr)) attrTable {
@@ -94,7 +95,7 @@ func (l attrTable) search(start int64) (i int, found bool) {
 	return slices.BinarySearchFunc(l, start, func(s attrRun, at int64) int { return cmp.Compare(s.start, at) })
 }
 
-// find returns the first byte of [lo, hi) in a stretch that is what is asked
+// firstWhere returns the first byte of [lo, hi) in a stretch that is what is asked
 // for, and whether there is one.
 func (l attrTable) firstWhere(lo, hi int64, is func(pageAttr) bool) (int64, bool) {
 	i, found := l.search(lo)
@@ -109,10 +110,10 @@ func (l attrTable) firstWhere(lo, hi int64, is func(pageAttr) bool) (int64, bool
 	return 0, false
 }
 
-// cuts returns by how many maps the layout adds to the one.
+// extraVMAs returns by how many maps the layout adds to the one.
 func (l attrTable) extraVMAs() int { return max(len(l)-1, 0) }
 
-// cutAt reports whether a stretch begins at start.
+// hasBoundary reports whether a stretch begins at start.
 func (l attrTable) hasBoundary(start int64) bool {
 	_, found := l.search(start)
 	return found
@@ -152,7 +153,7 @@ func (l attrTable) lock(b []byte, lo, hi int64) (err error) {
 	return err
 }
 
-// each calls fn for the part of each stretch that lies in [lo, hi).
+// runs calls fn for the part of each stretch that lies in [lo, hi).
 func (l attrTable) runs(lo, hi int64, fn func(a pageAttr, lo, hi int64)) {
 	if len(l) == 0 && lo < hi {
 		fn(pageAttr{}, lo, hi)
@@ -164,7 +165,7 @@ func (l attrTable) runs(lo, hi int64, fn func(a pageAttr, lo, hi int64)) {
 	}
 }
 
-// advices returns the advice that makes a fresh page what a says.
+// advice returns the advice that makes a fresh page what a says.
 func (a pageAttr) advice() (list []Advice) {
 	if a.access != AdviceNormal {
 		list = append(list, a.access)
@@ -184,7 +185,7 @@ func (a pageAttr) advice() (list []Advice) {
 	return list
 }
 
-// note returns how advice changes the attributes of a page, or nil if it
+// attrUpdate returns how advice changes the attributes of a page, or nil if it
 // changes none that last.
 func (a Advice) attrUpdate() func(*pageAttr) {
 	switch a {
@@ -200,4 +201,83 @@ func (a Advice) attrUpdate() func(*pageAttr) {
 		return func(p *pageAttr) { p.merge = a == AdviceMergeable }
 	}
 	return nil
+}
+
+// effectiveProt returns what the memory allows, as far as Protect changed nothing.
+func (r *Region) effectiveProt() sys.Prot {
+	if r.writeSealed.Load() {
+		return r.prot &^ sys.Write
+	}
+	return r.prot
+}
+
+// memoryOnly reports that the Region's length follows no file.
+func (r *Region) memoryOnly() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
+
+// permittedPrefix returns how many of the n bytes from off on may be accessed in this
+// way, from the first byte on, as far as the caller decided that: by
+// Options.Prot or by Protect. The descriptor is no way round either.
+func (r *Region) permittedPrefix(off, n int64, access sys.Prot) int64 {
+	l := r.attrs.get()
+	if l == nil && !r.explicitProt {
+		return n // nothing was decided
+	}
+	var denied sys.Prot
+	if r.explicitProt {
+		denied = access &^ r.prot
+	}
+	if l == nil && denied != 0 {
+		return 0
+	}
+	lead := r.lead()
+	at, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool {
+		return (denied|a.denied&access)&^a.granted != 0
+	})
+	if found {
+		return at - lead - off
+	}
+	return n
+}
+
+// unrestricted reports whether the caller left all bytes accessible.
+func (r *Region) unrestricted() bool {
+	return !r.explicitProt && r.permittedPrefix(0, math.MaxInt64-granularity, sys.Read|sys.Write) == math.MaxInt64-granularity
+}
+
+// mayBeStored reports whether something may have been stored to memory by others
+// than WriteAt: the memory is writable, or was made so by Protect.
+func (r *Region) mayBeStored() bool {
+	if r.effectiveProt()&sys.Write != 0 {
+		return true
+	}
+	_, found := r.attrs.get().firstWhere(0, math.MaxInt64, grantsWriting)
+	return found
+}
+
+// grantsWriting reports whether Protect allowed storing to the page.
+func grantsWriting(a pageAttr) bool { return a.granted&sys.Write != 0 }
+
+// writesUseMemory reports whether writes may go to memory.
+func (r *Region) writesUseMemory() bool {
+	return r.effectiveProt()&sys.Write != 0 && (r.memoryOnly() || !r.syncWrites && !r.appendMode)
+}
+
+// anyReleased reports whether some of the bytes were given back by Release.
+func (r *Region) anyReleased(off, n int64) bool {
+	l := r.attrs.get()
+	if l == nil {
+		return false
+	}
+	lead := r.lead()
+	_, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool { return a.released })
+	return found
+}
+
+// lockPages is sys.Lock with an error that names the limit.
+func lockPages(b []byte) error {
+	err := sys.Lock(b)
+	if limit := sys.LockLimit(); err != nil && limit < math.MaxInt64 {
+		return fmt.Errorf("%w (RLIMIT_MEMLOCK is %d bytes)", err, limit)
+	}
+	return err
 }

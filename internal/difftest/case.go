@@ -1,4 +1,4 @@
-// Package model plays the same calls on a [mmap.Region] and on an oracle, and
+// Package difftest plays the same calls on a [mmap.Region] and on an oracle, and
 // finds where the two differ.
 //
 // The oracle of a whole file is an [os.File] on an equal file. For what os
@@ -10,7 +10,7 @@
 // from bytes, so that a fuzzer, a random generator and a printed failure are
 // the same thing, and any part of a sequence is a sequence: [Lab.Shrink] drops
 // calls as long as the rest still fails.
-package model
+package difftest
 
 import (
 	"encoding/hex"

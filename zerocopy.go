@@ -38,7 +38,7 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 	return io.CopyBuffer(w, readerOnly{r}, buf[:])
 }
 
-// whereCursor reports whether the cursor is the descriptor's.
+// cursorInFD reports whether the cursor is the descriptor's.
 func (r *Region) cursorInFD() (inFile bool, err error) {
 	if r.closed.Load() {
 		return false, os.ErrClosed
@@ -48,25 +48,25 @@ func (r *Region) cursorInFD() (inFile bool, err error) {
 	return r.cursor.inFD, nil
 }
 
-// source shows a Region without its WriteTo to a ReadFrom: what is left, its
+// regionWithoutWriteTo shows a Region without its WriteTo to a ReadFrom: what is left, its
 // descriptor, is what net takes for sendfile.
 type regionWithoutWriteTo struct{ r *Region }
 
 func (s regionWithoutWriteTo) Read(p []byte) (int, error)            { return s.r.Read(p) }
 func (s regionWithoutWriteTo) SyscallConn() (syscall.RawConn, error) { return s.r.SyscallConn() }
 
-// plainReader shows nothing but Read.
+// readerOnly shows nothing but Read.
 type readerOnly struct{ r *Region }
 
 func (s readerOnly) Read(p []byte) (int, error) { return s.r.Read(p) }
 
-// regular reports whether f is a regular file.
+// isRegular reports whether f is a regular file.
 func isRegular(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode().IsRegular()
 }
 
-// socket reports whether w is a connection of package net that gives what it
+// isNetConn reports whether w is a connection of package net that gives what it
 // is written straight to the kernel. Asking by name spares the library, and
 // all its users, the import of net.
 func isNetConn(w io.Writer) bool {
@@ -77,13 +77,13 @@ func isNetConn(w io.Writer) bool {
 	return t.Elem().Name() == "TCPConn" || t.Elem().Name() == "UnixConn"
 }
 
-// handsOver reports whether the descriptor stands for the Region's bytes and
+// canCopyFD reports whether the descriptor stands for the Region's bytes and
 // its offset is ours to move.
 func (r *Region) canCopyFD() bool {
 	return sys.Coherent && r.ownOffset && !r.memoryOnly() && r.window == 0 && r.base == 0 && r.unrestricted()
 }
 
-// handOver lets the kernel copy from descriptor to descriptor.
+// copyFDTo lets the kernel copy from descriptor to descriptor.
 func (r *Region) copyFDTo(w *os.File) (int64, error) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
@@ -100,11 +100,11 @@ func (r *Region) copyFDTo(w *os.File) (int64, error) {
 	return n, err
 }
 
-// sendPiece is how much memory a socket is given at once. More gains nothing, and
+// sendChunk is how much memory a socket is given at once. More gains nothing, and
 // the cursor moves piece by piece.
 const sendChunk = 2 << 20
 
-// send writes from memory itself. The kernel answers a page that is not there
+// writeMappedTo writes from memory itself. The kernel answers a page that is not there
 // with a short count or EFAULT, never with a signal; what is left then goes
 // the way of all readers, and ends with what the descriptor says.
 func (r *Region) writeMappedTo(w io.Writer) (total int64, err error) {
@@ -131,10 +131,10 @@ func (r *Region) writeMappedTo(w io.Writer) (total int64, err error) {
 	return total + rest, err
 }
 
-// plainWriter shows nothing but Write.
+// writerOnly shows nothing but Write.
 type writerOnly struct{ io.Writer }
 
-// ahead returns the mapped bytes from the cursor on, n at most, and what keeps
+// mappedAtCursor returns the mapped bytes from the cursor on, n at most, and what keeps
 // them mapped.
 func (r *Region) mappedAtCursor(n int64) (*mapping, []byte) {
 	r.cursor.Lock()
@@ -154,7 +154,7 @@ func (r *Region) mappedAtCursor(n int64) (*mapping, []byte) {
 	return m, m.bytes(off, n)
 }
 
-// skip moves the cursor on by n bytes.
+// advance moves the cursor on by n bytes.
 func (r *Region) advance(n int64) {
 	r.cursor.Lock()
 	r.cursor.off += n
@@ -177,12 +177,12 @@ func (r *Region) ReadFrom(src io.Reader) (int64, error) {
 	return io.CopyBuffer(regionWriterOnly{r}, src, buf[:])
 }
 
-// writerOnly shows nothing but Write.
+// regionWriterOnly shows nothing but Write.
 type regionWriterOnly struct{ r *Region }
 
 func (w regionWriterOnly) Write(p []byte) (int, error) { return w.r.Write(p) }
 
-// fromFile reports whether src is a regular file, or the beginning of one, as
+// isOSFile reports whether src is a regular file, or the beginning of one, as
 // io.Copy and io.CopyN pass it on: an *os.File, or what package os makes of one
 // to hide its WriteTo.
 func isOSFile(src io.Reader) bool {
@@ -201,7 +201,7 @@ func isOSFile(src io.Reader) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// takeOver lets the kernel copy from descriptor to descriptor. The size is
+// copyFDFrom lets the kernel copy from descriptor to descriptor. The size is
 // asked for afterwards, so the control lock need not be held meanwhile.
 func (r *Region) copyFDFrom(src io.Reader) (int64, error) {
 	if r.closed.Load() {

@@ -1,0 +1,141 @@
+package mmap
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// callGuarded calls fn with b and turns a fault in this Region into an error.
+func (r *Region) callGuarded(m *mapping, b []byte, fn func(b []byte) error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	done := false
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if done {
+			return
+		}
+		v := recover()
+		if v == nil {
+			return // runtime.Goexit
+		}
+		off, ours := r.faultOffset(m, v)
+		runtime.KeepAlive(m)
+		if !ours {
+			panic(v)
+		}
+		err = &FaultError{Op: "view", Path: r.name, Off: off, Err: r.diagnose(off, 0)}
+	}()
+	err = fn(b)
+	done = true
+	runtime.KeepAlive(m)
+	return err
+}
+
+// faultOffset returns the offset in the Region of a fault, if it was in one of its
+// mappings: m, the current one, or an earlier one.
+func (r *Region) faultOffset(m *mapping, v any) (off int64, ours bool) {
+	addr, ok := faultAddr(v)
+	if !ok {
+		return 0, false
+	}
+	if off, ok := m.mem.offset(addr); ok {
+		return max(off-m.lead, 0), true
+	}
+	if now := r.m.Load(); now != nil {
+		if off, ok := now.mem.offset(addr); ok {
+			return max(off-now.lead, 0), true
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.oldRanges {
+		if mem := w.Value(); mem != nil {
+			if off, ok := mem.offset(addr); ok {
+				return max(off-m.lead, 0), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// diagnose finds out why touching byte off faulted: by asking the descriptor,
+// and then the memory inside a system call. Access is Read or Write where it
+// is known what the touch was.
+func (r *Region) diagnose(off int64, access sys.Prot) error {
+	switch {
+	case r.closed.Load():
+		return os.ErrClosed
+	case r.anyReleased(off, 1):
+		return sys.Fault
+	case r.effectiveProt()&sys.Read == 0, access&^r.effectiveProt() != 0, r.permittedPrefix(off, 1, sys.Read|access) == 0:
+		return syscall.EACCES
+	case r.f != nil:
+		if err := r.diagnoseRead(off); err != nil {
+			return err
+		}
+	}
+	if r.effectiveProt()&sys.Write == 0 || r.permittedPrefix(off, 1, sys.Write) == 0 {
+		return syscall.EACCES // it can be read, so it was a store
+	}
+	return r.diagnoseStore(off)
+}
+
+// diagnoseRead says what is wrong with reading byte off of the file.
+func (r *Region) diagnoseRead(off int64) error {
+	size, err := r.call(fileArgs{kind: opStat})
+	if err != nil {
+		return err
+	}
+	if off >= r.clampToWindow(size) {
+		return io.ErrUnexpectedEOF
+	}
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	_, err = r.f.ReadAt(buf[:1], r.base+off)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return underlyingError(err)
+}
+
+// diagnoseStore says what is wrong with storing to byte off. The system only
+// tells that it cannot be done; the file system, whether it is full.
+func (r *Region) diagnoseStore(off int64) error {
+	m := r.m.Load()
+	if m == nil || off >= m.capacity {
+		return sys.Fault
+	}
+	defer runtime.KeepAlive(m)
+	at := m.pagesOf(off, 1)
+	if sys.Populate(at, true) == nil || r.memoryOnly() {
+		return r.closedOr(sys.Fault)
+	}
+	if err := r.diagnoseRead(off); err != nil {
+		return err // it was cut since
+	}
+	full := false
+	if cerr := r.withFD(func(fd uintptr) {
+		if full = sys.DiskFull(fd); !full && sys.Populate(at, true) != nil {
+			// xfs never counts its free blocks down to none: a store fails
+			// for want of one while fallocate(2) still finds it. If it is
+			// that block which was missing, there is no room.
+			err := sys.AllocateBlock(fd, r.base+off)
+			full = err == sys.NoSpace || err == nil && sys.Populate(at, true) == nil
+		}
+	}); cerr == nil && full {
+		return sys.NoSpace
+	}
+	return r.closedOr(sys.Fault)
+}
+
+// whyUnmapped says why the last attempt to map failed.
+func (r *Region) whyUnmapped() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return firstError(r.mapErr, sys.Fault)
+}

@@ -1,0 +1,189 @@
+package mmap
+
+import (
+	"sync/atomic"
+
+	"github.com/seed-93fed273/mmap/internal/bitmap"
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// What may wait, waits in a system call: a fault in Go code holds a processor
+// until the page has come, and with it the next collection. So memory is
+// touched only where the page was seen a short while ago, resident for a read
+// and writable for a write. Everything else goes by the descriptor, and is
+// learned from that.
+//
+// What was seen ages. Once a second, while a Region is open that ever saw any, the
+// library looks whether the process took faults that waited for storage, and
+// asks the system how much is still cached: pages seen resident may be resident
+// no longer. It also asks how much is still dirty: the system makes a page clean
+// when it writes it, and the next store asks the file system again, which may
+// be frozen or throttling. So a page stays writable as long as it is dirty and
+// the Region is being written to; where the system does not tell, for a second.
+// While pages are being written back none is stored to at all. A page lost
+// between two looks costs one fault.
+
+// residency is what is known of the pages of one memory. All of it is advisory:
+// a bit that is wrong costs time, not correctness.
+type residency struct {
+	n        int64      // pages
+	resident bitmap.Set // found resident
+	probed   bitmap.Set // by block: the system was asked what is cached
+	written  bitmap.Set // written by the descriptor since the last Flush
+	writable bitmap.Set // found writable
+
+	populateBudget  atomic.Int64 // bytes: see afford
+	noWriteback     bool         // nothing is ever written back, and nothing dirty
+	writebackActive atomic.Bool  // the system wrote pages back since the last ageing but one
+}
+
+// newResidency knows nothing yet of n pages.
+func newResidency(n int64, noWriteback bool) *residency {
+	p := &residency{n: n, noWriteback: noWriteback}
+	p.resident.N, p.written.N, p.writable.N = n, n, n
+	p.probed.N = (n + probePages - 1) / probePages
+	return p
+}
+
+// probePages is how many pages the system is asked about at once: 2 MiB of small
+// pages. The answer costs 0.5 to 20 µs, and is asked for once a block.
+const probePages = 512
+
+// assumePages is what tests let the library believe of pages: whatever it believes
+// must not change a result. It is set before anything is opened.
+var assumePages = assumeNothing
+
+// Values of assume.
+const (
+	assumeNothing = iota // what was seen
+	assumeCold           // no page is resident, none is writable: all goes the long way
+	assumeWarm           // all pages are both: memory is touched without another look
+)
+
+// pageRange returns the pages of the memory that hold [off, off+n), n > 0.
+func (m *mapping) pageRange(off, n int64) (lo, hi int64) {
+	return (m.lead + off) >> pageShift, (m.lead+off+n-1)>>pageShift + 1
+}
+
+// backs reports whether memory has [off, off+n) at all.
+func (m *mapping) backs(off, n int64) bool {
+	extent := m.backed.Load()
+	return uint64(off) <= uint64(extent) && n <= extent-off && n > 0
+}
+
+// markResident notes that [off, off+n) is resident, and raises the limit below which
+// nobody asks any more.
+func (r *Region) markResident(m *mapping, off, n int64) {
+	if r.permittedPrefix(off, n, sys.Read) < n || r.anyReleased(off, n) {
+		return // what may not be read must not become readable by being known
+	}
+	m.add(&m.residency.resident, &m.readLimit, off, n)
+	r.registerForAging()
+}
+
+// add puts the pages of [off, off+n) into a set, and raises the bound below
+// which all are in it.
+func (m *mapping) add(set *bitmap.Set, bound *atomic.Int64, off, n int64) {
+	if assumePages == assumeCold {
+		return
+	}
+	lo, hi := m.pageRange(off, n)
+	set.Add(lo, hi)
+	at := bound.Load()
+	from := (m.lead + at) >> pageShift
+	if from < lo || from >= hi {
+		return
+	}
+	to := min(set.NextClear(from, m.residency.n)<<pageShift-m.lead, m.backed.Load())
+	if to > at && bound.CompareAndSwap(at, to) && to > m.backed.Load() {
+		bound.Store(min(to, m.backed.Load())) // a cut came between
+	}
+}
+
+// forgetIn takes the pages [lo, hi) out of a set, and lowers its bound.
+func (m *mapping) forgetIn(set *bitmap.Set, bound *atomic.Int64, lo, hi int64) {
+	set.Remove(lo, hi)
+	if at := max(lo<<pageShift-m.lead, 0); at < bound.Load() {
+		bound.Store(at)
+	}
+}
+
+// forget forgets that [off, off+n) was seen: touching it faulted.
+func (m *mapping) forget(off, n int64) {
+	lo, hi := m.pageRange(off, n)
+	m.forgetIn(&m.residency.resident, &m.readLimit, lo, hi)
+	m.forgetWrites(lo, hi)
+}
+
+// isResident reports whether all of [off, off+n) is known to be resident, and
+// asks the system about blocks that it was not yet asked about.
+func (r *Region) isResident(m *mapping, off, n int64) bool {
+	lo, hi := m.pageRange(off, n)
+	if m.residency.resident.Contains(lo, hi) {
+		return true
+	}
+	if r.noCachestat.Load() {
+		return false
+	}
+	for block := lo / probePages; block*probePages < hi; block++ {
+		if !r.probeBlock(m, block) {
+			return false
+		}
+	}
+	return m.residency.resident.Contains(lo, hi)
+}
+
+// probeBlock reports whether a block of pages is in the page cache, and notes
+// it. It asks once until the next ageing.
+func (r *Region) probeBlock(m *mapping, block int64) bool {
+	lo := block * probePages
+	end := min((lo+probePages)<<pageShift, m.lead+m.backed.Load())
+	hi := (end + pageSize - 1) >> pageShift
+	if m.residency.resident.Contains(lo, hi) {
+		return true
+	}
+	if m.residency.probed.Contains(block, block+1) || end <= lo<<pageShift {
+		return false
+	}
+	m.residency.probed.Add(block, block+1)
+	c, err := r.cachestat(m, lo<<pageShift, end)
+	if err != nil {
+		r.noCachestat.Store(true)
+		return false
+	}
+	if int64(c.Cached) < hi-lo {
+		return false
+	}
+	off := max(lo<<pageShift-m.lead, 0)
+	r.markResident(m, off, end-m.lead-off)
+	return true
+}
+
+// forgetFrom forgets what was known of the pages from the one with size on.
+func (m *mapping) forgetFrom(size int64) {
+	lo := (m.lead + size) >> pageShift
+	m.forgetIn(&m.residency.resident, &m.readLimit, lo, m.residency.n)
+	m.forgetWrites(lo, m.residency.n)
+	m.residency.probed.Remove(lo/probePages, (m.residency.n+probePages-1)/probePages)
+}
+
+// forgetWrites forgets that the pages [lo, hi) were written to: they are clean now.
+func (m *mapping) forgetWrites(lo, hi int64) {
+	m.forgetIn(&m.residency.writable, &m.writeLimit, lo, hi)
+	m.residency.written.Remove(lo, hi)
+}
+
+// spendBudget reports whether a large write that could go by the descriptor should
+// make its n bytes writable instead. Once that costs four times the write; every
+// later one is then several times as fast, if there is one before the next
+// Flush. So it is paid from what was earned: a little of every such write (one in
+// 128 may do it), and a part of what those from memory saved. Who writes
+// everything again and again has all of it in memory after some twenty times, and
+// is never slower on the way by more than a few percent.
+func (p *residency) spendBudget(n int64) bool {
+	if p.populateBudget.Add(n/128) < n {
+		return false
+	}
+	p.populateBudget.Add(-n)
+	return true
+}
