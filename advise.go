@@ -17,6 +17,9 @@ import (
 // Region shares its process's allowance of such maps, a quarter of the
 // system's limit, and returns an error when that is used up.
 func (r *Region) Advise(off, n int64, a Advice) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	return wrap("advise", r.name, r.advise(off, n, a))
 }
 
@@ -35,24 +38,16 @@ func (r *Region) advise(off, n int64, a Advice) error {
 	if !a.Supported() {
 		return fmt.Errorf("%v: %w", a, errors.ErrUnsupported)
 	}
-	c, err := r.pageSpanOf(off, n)
-	if err != nil {
+	advise := func(s pageSpan) error { return sys.Advise(s.bytes(), sys.Advice(a)) }
+	if update := a.attrUpdate(); update != nil || a.wholePagesOnly() {
+		return r.changePages(off, n, pageChange{call: advise, update: update, whole: a.wholePagesOnly(), follows: update != nil})
+	}
+	s, err := r.pageSpanOf(off, n)
+	if err != nil || s.empty() {
 		return err
 	}
-	if a.wholePagesOnly() {
-		c.wholePagesOnly()
-	}
-	note := a.attrUpdate()
-	if note != nil {
-		c.toCapacity()
-	} else if c.empty() {
-		return nil
-	}
-	if note != nil || a.wholePagesOnly() {
-		return r.changePages(c, note, func(b []byte) error { return sys.Advise(b, sys.Advice(a)) })
-	}
-	err = sys.Advise(c.bytes(), sys.Advice(a))
-	runtime.KeepAlive(c.m)
+	err = advise(s)
+	runtime.KeepAlive(s.m)
 	return r.closedOr(err)
 }
 
@@ -60,6 +55,9 @@ func (r *Region) advise(off, n int64, a Advice) error {
 // and come in any order. A span that is not inside the Region is an error, and
 // then nothing was started. Where the system has no such call it does nothing.
 func (r *Region) Prefetch(spans ...Span) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	for _, s := range spans {
 		if _, err := r.checkRange(s.Off, s.Len); err != nil {
 			return wrap("prefetch", r.name, err)
@@ -83,6 +81,9 @@ func (r *Region) Prefetch(spans ...Span) error {
 // when it arrives. Where the system does not tell this caller, the error says
 // so: Linux tells who owns the file or may write it.
 func (r *Region) Resident(off, n int64) ([]bool, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	in, err := r.resident(off, n)
 	if err != nil {
 		return nil, wrap("mincore", r.name, err)
@@ -126,6 +127,9 @@ type CacheStat struct {
 // may write it; elsewhere the error wraps [errors.ErrUnsupported]. Large
 // folios are counted whole. On tmpfs no page is ever dirty.
 func (r *Region) CacheStat(off, n int64) (CacheStat, error) {
+	if err := r.checkValid(); err != nil {
+		return CacheStat{}, err
+	}
 	n, err := r.checkRange(off, n)
 	if err == nil && r.f == nil {
 		err = errors.ErrUnsupported

@@ -19,6 +19,9 @@ import (
 // [errors.ErrUnsupported].) On file systems that write elsewhere each time
 // (btrfs with snapshots) the promise is weaker than it looks.
 func (r *Region) Allocate(off, n int64) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	return wrap("allocate", r.name, r.allocate(off, n))
 }
 
@@ -78,6 +81,9 @@ func (r *Region) writeZeros(off, end int64) error {
 // the pages are given back. On private memory of a file the pages that lie
 // wholly inside are, and show what the file has; the others stay.
 func (r *Region) Discard(off, n int64) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	return wrap("discard", r.name, r.discard(off, n))
 }
 
@@ -115,31 +121,29 @@ func (r *Region) discard(off, n int64) error {
 // edges of anonymous memory. Pinned pages cannot be given back: they are
 // zeroed too.
 func (r *Region) discardPrivate(off, n int64, toEnd bool) error {
-	c, err := r.pageSpanOf(off, n)
-	if err != nil {
+	asked := n
+	if toEnd || off+n == r.size.Load() {
+		asked = ToEnd
+	}
+	var done pageSpan
+	err := r.changePages(off, asked, pageChange{whole: true, call: func(s pageSpan) error {
+		done = s
+		if r.f != nil {
+			s.forget()
+		}
+		return sys.DiscardPages(s.bytes())
+	}})
+	if err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
 		return err
 	}
-	c.toEnd = toEnd || off+n == r.size.Load()
-	c.wholePagesOnly()
-	lo, hi := off+n, off+n
-	if !c.empty() {
-		lo, hi = max(c.lo-c.m.lead, off), min(c.hi-c.m.lead, off+n)
-		err = r.changePages(c, nil, func(b []byte) error {
-			if r.f != nil {
-				c.forget(b)
-			}
-			return sys.DiscardPages(b)
-		})
-		if err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
-			return err
+	m := r.m.Load()
+	if r.f == nil && m != nil {
+		lo, hi := off+n, off+n // what was given back
+		if err == nil && !done.empty() {
+			lo, hi = max(done.lo-m.lead, off), min(done.hi-m.lead, off+n)
 		}
-	}
-	if r.f == nil {
-		if err != nil {
-			hi = lo
-		}
-		c.m.zero(off, lo)
-		c.m.zero(hi, off+n)
+		m.zero(off, lo)
+		m.zero(hi, off+n)
 	}
 	return r.closedOr(nil)
 }

@@ -17,11 +17,11 @@ import (
 // like the last. A layout is never changed, only replaced.
 type attrTable []attrRun
 
-// layoutCell holds a Region's layout; nil until something is made of the memory.
-type layoutCell struct{ p atomic.Pointer[attrTable] }
+// attrCell holds a Region's table; nil until something is made of the memory.
+type attrCell struct{ p atomic.Pointer[attrTable] }
 
 // get returns the layout.
-func (c *layoutCell) get() attrTable {
+func (c *attrCell) get() attrTable {
 	if l := c.p.Load(); l != nil {
 		return *l
 	}
@@ -29,7 +29,19 @@ func (c *layoutCell) get() attrTable {
 }
 
 // set replaces the layout.
-func (c *layoutCell) set(l attrTable) { c.p.Store(&l) }
+func (c *attrCell) set(l attrTable) { c.p.Store(&l) }
+
+// access is what the memory allows: by the way it was opened, by Options.Prot, and
+// by what the caller made of single pages since. The fields but for writeSealed
+// and attrs never change. The table is replaced as a whole under mu, and read
+// without a lock.
+type access struct {
+	prot         sys.Prot    // what the memory allows, but for Protect
+	flags        sys.Flag    // of every mapping made for it
+	explicitProt bool        // the caller chose prot: the descriptor is no way round it
+	writeSealed  atomic.Bool // SealWrite, by this Region or another: no mapping is writable any more
+	attrs        attrCell    // what the caller made of pages
+}
 
 // attrRun is the part of the memory from start on, up to the next stretch; the
 // last reaches as far as the memory ever will. Starts are bytes from the first

@@ -5,147 +5,185 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// pageSpan is a range of the memory in whole pages: [lo, hi) from its first
-// page on.
+// pageSpan is a range of a mapping in whole pages: [lo, hi), in bytes from its
+// first page on.
 type pageSpan struct {
 	m      *mapping
 	lo, hi int64
 	off, n int64 // the range as it was asked for, from the Region's byte 0 on
-	toEnd  bool  // hi stands for all that the memory will ever show
+	toEnd  bool  // it was asked for with ToEnd
 }
 
-func (c *pageSpan) empty() bool { return c.m == nil || c.lo >= c.hi }
+// empty reports whether there are no pages in it.
+func (s *pageSpan) empty() bool { return s.m == nil || s.lo >= s.hi }
 
-// bytes returns the memory of the section.
-func (c *pageSpan) bytes() []byte { return c.m.mem.b[c.lo:c.hi] }
+// bytes returns its memory.
+func (s *pageSpan) bytes() []byte { return s.m.mem.Bytes()[s.lo:s.hi] }
 
-// wholePagesOnly leaves out the pages that lie partly outside the range. The Region's
-// own last page is whole: nothing but its bytes counts there.
-func (c *pageSpan) wholePagesOnly() {
-	if c.m == nil {
+// wholePagesOnly leaves out the pages that lie partly outside the range. The
+// Region's own last page is whole: nothing but its bytes counts there.
+func (s *pageSpan) wholePagesOnly() {
+	if s.m == nil {
 		return
 	}
-	lo, hi := c.m.lead+c.off, c.m.lead+c.off+c.n
-	c.lo = alignUp(lo)
-	if !c.toEnd {
-		c.hi = AlignDown(hi)
+	s.lo = alignUp(s.m.lead + s.off)
+	if !s.toEnd {
+		s.hi = AlignDown(s.m.lead + s.off + s.n)
 	}
 }
 
-// pageSpanOf checks a range and maps the Region if it is not yet. The section is
-// widened to whole pages.
+// toCapacity makes a span to the end reach over the reserve too, so that pages
+// of later growth are made the same.
+func (s *pageSpan) toCapacity() {
+	if s.toEnd && s.m != nil {
+		s.hi = int64(s.m.mem.Len())
+	}
+}
+
+// forget forgets what is known of its pages.
+func (s *pageSpan) forget() {
+	lo, hi := s.lo>>pageShift, s.hi>>pageShift
+	s.m.forgetIn(&s.m.residency.resident, &s.m.readLimit, lo, hi)
+	s.m.forgetWrites(lo, hi)
+}
+
+// pageSpanOf returns the pages of a range, for calls that change nothing. It
+// maps the Region if need be.
 func (r *Region) pageSpanOf(off, n int64) (pageSpan, error) {
 	m, size, err := r.mappedRange(off, n)
+	if err != nil || m == nil {
+		return pageSpan{}, err
+	}
+	return newPageSpan(m, off, size, n == ToEnd), nil
+}
+
+// newPageSpan returns the pages of m that hold n bytes at off.
+func newPageSpan(m *mapping, off, n int64, toEnd bool) pageSpan {
+	s := pageSpan{m: m, off: off, n: n, toEnd: toEnd, lo: AlignDown(m.lead + off)}
+	s.hi = min(alignUp(m.lead+off+n), int64(m.mem.Len()))
+	if n == 0 {
+		s.hi = s.lo
+	}
+	return s
+}
+
+// pageSpanLocked is pageSpanOf for a caller that holds mu. A span to the end is
+// one of the current mapping also where it has no byte yet.
+func (r *Region) pageSpanLocked(off, n int64) (pageSpan, error) {
+	m, size, err := r.mappedRangeLocked(off, n)
 	if err == nil && m == nil && n == ToEnd {
-		m, err = r.mapped() // for what the file grows by
+		m, err = r.mappedLocked()
 		if errors.Is(err, errEmpty) {
 			at := AlignDown(r.lead())
-			return pageSpan{lo: at, hi: at, toEnd: true}, nil
+			return pageSpan{lo: at, hi: at, off: off, toEnd: true}, nil
 		}
 	}
 	if err != nil || m == nil {
 		return pageSpan{}, err
 	}
-	c := pageSpan{m: m, off: off, n: size, toEnd: n == ToEnd}
-	c.lo = AlignDown(m.lead + off)
-	c.hi = min(alignUp(m.lead+off+size), int64(len(m.mem.b)))
-	if size == 0 {
-		c.hi = c.lo
-	}
-	return c, nil
+	return newPageSpan(m, off, size, n == ToEnd), nil
 }
 
-// toCapacity makes a section to the end reach as far as the memory, so that what is
-// made of it holds for what the file grows by.
-func (c *pageSpan) toCapacity() {
-	if c.toEnd && c.m != nil {
-		c.hi = int64(len(c.m.mem.b))
-	}
+// pageChange is a change of what pages are.
+type pageChange struct {
+	call    func(s pageSpan) error // the system call, on pages of the current mapping
+	old     func(b []byte) error   // likewise for the same pages of an earlier mapping, or nil
+	update  func(*pageAttr)        // what of it lasts, or nil
+	whole   bool                   // pages that lie partly outside the range are left alone
+	follows bool                   // a range to the end includes what the file grows by
 }
 
-// forget forgets what is known of the pages of b, which is the section's
-// memory.
-func (c *pageSpan) forget(b []byte) {
-	lo, hi := c.lo>>pageShift, (c.lo+int64(len(b)))>>pageShift
-	c.m.forgetIn(&c.m.residency.resident, &c.m.readLimit, lo, hi)
-	c.m.forgetWrites(lo, hi)
-}
-
-// changePages makes a system call that changes what the section's memory is, holds
-// the control lock meanwhile, and notes the change in the layout. A revoked or
-// released range is left alone: some calls would revive it.
-func (r *Region) changePages(c pageSpan, note func(*pageAttr), call func(b []byte) error) error {
+// changePages makes a change of the pages of a range, all of it under the
+// control lock: the range is resolved, the call made on whatever mapping is
+// current then, and the change recorded for later mappings. Pages that were
+// released are left alone, since some calls would revive them.
+func (r *Region) changePages(off, n int64, c pageChange) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed.Load() {
-		return os.ErrClosed
-	}
-	if c.empty() {
-		r.recordForGrowth(c, note)
-		return nil
-	}
-	m, err := r.mappedLocked()
+	s, err := r.pageSpanLocked(off, n)
 	if err != nil {
 		return err
 	}
-	c.m, c.hi = m, min(c.hi, int64(len(m.mem.b))) // it may have been replaced
+	if c.whole {
+		s.wholePagesOnly()
+	}
+	if c.follows {
+		s.toCapacity()
+	}
+	if s.empty() {
+		r.recordForGrowth(s, c)
+		return nil
+	}
 	now := r.attrs.get()
-	if _, ok := now.firstWhere(c.lo, c.hi, func(a pageAttr) bool { return a.released }); ok {
+	if _, ok := now.firstWhere(s.lo, s.hi, func(a pageAttr) bool { return a.released }); ok {
 		return fmt.Errorf("part of the range was released: %w", sys.Fault)
 	}
-	if note == nil {
-		return call(c.bytes())
+	next := now
+	if c.update != nil {
+		hi := s.hi
+		if s.toEnd && c.follows {
+			hi = math.MaxInt64
+		}
+		next = now.update(s.lo, hi, !r.memoryOnly(), c.update)
+		if !s.m.mem.ReserveVMAs(next.extraVMAs()) {
+			return addrspace.ErrTooMany
+		}
 	}
-	hi := c.hi
-	if c.toEnd {
-		hi = math.MaxInt64
-	}
-	next := now.update(c.lo, hi, !r.memoryOnly(), note)
-	if !c.m.mem.reserveVMAs(next.extraVMAs()) {
-		return errTooManyMaps
-	}
-	if err := call(c.bytes()); err != nil {
-		c.m.mem.reserveVMAs(now.extraVMAs())
+	if err := c.call(s); err != nil {
+		s.m.mem.ReserveVMAs(now.extraVMAs())
 		return err
 	}
-	r.attrs.set(next)
-	r.setLimits(c.m, r.size.Load())
-	return nil
+	if c.update != nil {
+		r.attrs.set(next)
+		r.setLimits(s.m, r.size.Load())
+	}
+	if c.old == nil {
+		return nil
+	}
+	return r.eachOldRange(s.lo, s.hi, c.old)
 }
 
-// recordForGrowth notes a change of bytes that are not there yet, and that no memory
-// shows: the mapping that will is made like that. mu is held.
-func (r *Region) recordForGrowth(c pageSpan, note func(*pageAttr)) {
-	if !c.toEnd || note == nil || r.memoryOnly() {
+// recordForGrowth records attributes for bytes that do not exist yet; applyAttrs
+// gives them to the mapping that will hold them. mu is held.
+func (r *Region) recordForGrowth(s pageSpan, c pageChange) {
+	if !s.toEnd || !c.follows || c.update == nil || r.memoryOnly() {
 		return
 	}
-	r.attrs.set(r.attrs.get().update(c.lo, math.MaxInt64, true, note))
-	if c.m != nil {
-		r.setLimits(c.m, r.size.Load())
+	r.attrs.set(r.attrs.get().update(s.lo, math.MaxInt64, true, c.update))
+	if s.m != nil {
+		r.setLimits(s.m, r.size.Load())
 	}
 }
 
 // eachOldRange calls fn for the same pages of earlier mappings, whose slices may
 // still be in use. mu is held.
 func (r *Region) eachOldRange(lo, hi int64, fn func(b []byte) error) (err error) {
-	for _, w := range r.oldRanges {
-		if mem := w.Value(); mem != nil && lo < int64(len(mem.b)) {
-			mem.addVMAs(2)
-			err = firstError(err, fn(mem.b[lo:min(hi, int64(len(mem.b)))]))
-			runtime.KeepAlive(mem)
+	m := r.m.Load()
+	for _, s := range r.ranges {
+		if m != nil && s == m.mem.State {
+			continue
 		}
+		s.Mapped(func(b []byte) {
+			if hi := min(hi, int64(len(b))); lo < hi {
+				s.AddVMAs(2)
+				err = firstError(err, fn(b[lo:hi]))
+			}
+		})
 	}
 	return err
 }
 
 // checkRange checks a range, and that the Region is open.
 func (r *Region) checkRange(off, n int64) (int64, error) {
-	if r.closed.Load() {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
+	if r.isClosed() {
 		return 0, os.ErrClosed
 	}
 	return r.resolveRange(off, n)

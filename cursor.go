@@ -18,6 +18,9 @@ func (r *Region) UnreadByte() error {
 // errors. In a window or private memory offsets count from the Region's first
 // byte, and [io.SeekEnd] from its end.
 func (r *Region) Seek(offset int64, whence int) (int64, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	if r.cursor.inFD {
@@ -34,7 +37,7 @@ func (r *Region) Seek(offset int64, whence int) (int64, error) {
 // seek finds where Seek leads. Inside the file that is arithmetic; about
 // places beyond, the end, and other values of whence, the descriptor is asked.
 func (r *Region) seek(offset int64, whence int) (int64, error) {
-	if r.closed.Load() {
+	if r.isClosed() {
 		return 0, os.ErrClosed
 	}
 	ours := r.ownOffset && r.base == 0 && r.window == 0 && !r.memoryOnly()
@@ -85,6 +88,9 @@ func (r *Region) fileEnd() (int64, error) {
 // for a Region of a part of a file, and for one whose descriptor is a mere
 // duplicate.
 func (r *Region) SyscallConn() (syscall.RawConn, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	err := r.closedOr(nil)
 	if err == nil && (r.memoryOnly() || r.window > 0 || r.base > 0 || !r.ownOffset && !r.unsized || !r.unrestricted()) {
 		err = errors.ErrUnsupported
@@ -103,7 +109,7 @@ func (c rawConn) moveCursorToFD() error {
 	r := c.r
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
-	if r.closed.Load() {
+	if r.isClosed() {
 		return wrap("SyscallConn", r.name, os.ErrClosed)
 	}
 	if r.cursor.inFD {

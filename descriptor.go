@@ -3,9 +3,38 @@ package mmap
 import (
 	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
+
+// backing is the file behind a Region: what never changes after opening, and
+// two things that are learned once. The descriptor is the truth, the memory its
+// fast copy: whatever memory does not serve goes through here.
+type backing struct {
+	f          *os.File // nil for anonymous memory
+	conn       syscall.RawConn
+	name       string
+	base       int64 // the file's offset of the Region's byte 0
+	window     int64 // its fixed length; 0: it follows the end of the file
+	opened     bool  // made by a function of this package; the zero Region was not
+	fdWritable bool  // the descriptor allows writing
+	appendMode bool  // O_APPEND: the descriptor says where a Write goes
+	syncWrites bool  // O_SYNC, O_DSYNC: writes go through the descriptor
+	unsized    bool  // not a file with a size: everything goes through the descriptor
+	directIO   bool  // O_DIRECT: likewise, by the caller's wish
+	ownOffset  bool  // the descriptor's offset is ours to move
+
+	noCachestat atomic.Bool // the system does not tell what is cached
+	noNowait    atomic.Bool // the file cannot be read without waiting
+}
+
+// lead returns how many bytes of every mapping lie before the Region's byte 0.
+func (b *backing) lead() int64 { return b.base & (granularity - 1) }
+
+// mappable reports whether the file may be mapped at all.
+func (b *backing) mappable() bool { return !b.unsized && !b.directIO && sys.Mappable }
 
 // fileOp is one system call on a Region's descriptor, its arguments and its
 // result. RawConn takes a function, and a closure for each call would be
@@ -110,12 +139,28 @@ func (r *Region) stat() (sys.Info, error) {
 	return info, err
 }
 
-// closedOr returns os.ErrClosed if the Region is closed, else err.
+// closedOr returns err, or os.ErrClosed once a Close began: what the caller just
+// did may be void. It waits for the Close to be done, because after any call
+// returned os.ErrClosed no other may succeed. mu is not held.
 func (r *Region) closedOr(err error) error {
-	if r.closed.Load() {
-		return os.ErrClosed
+	if !r.closing.Load() {
+		return err
 	}
-	return err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return os.ErrClosed
+}
+
+// isClosed reports whether the Region is closed. It waits for a Close in
+// progress, as closedOr does. mu is not held; who holds it looks at closed.
+func (r *Region) isClosed() bool { return r.closedOr(nil) != nil }
+
+// checkValid refuses what no function of this package made, as os.File does.
+func (r *Region) checkValid() error {
+	if r == nil || !r.opened {
+		return os.ErrInvalid
+	}
+	return nil
 }
 
 // cachestat asks the system what it has cached of [lo, end), in bytes of memory.

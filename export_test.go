@@ -1,32 +1,40 @@
 package mmap
 
-import "unsafe"
+import (
+	"runtime"
+	"unsafe"
+
+	"github.com/seed-93fed273/mmap/internal/addrspace"
+)
 
 // Ledger is what the library counts of the ranges it got from the system.
 type Ledger struct {
-	Held  int // got and not given back
-	Dead  int // of these, revoked and waiting for the collector
-	Raw   int // of these, handed out and not closed
-	Grave int // of these, handed out, closed, and in quarantine
+	Held  int // VMAs of what was got and not given back
+	Dead  int // ranges that wait for the collector
+	Raw   int // ranges handed out and not closed
+	Grave int // ranges handed out, closed, and in quarantine
 
 	Collecting bool // the library runs the collector
 }
 
 // ReadLedger returns the counts of this moment.
 func ReadLedger() Ledger {
-	account.mu.Lock()
-	defer account.mu.Unlock()
-	return Ledger{account.vmas, account.unreclaimed, len(account.pinned), len(account.quarantine), account.gcRunning}
+	s := addrspace.ReadStats()
+	return Ledger{s.VMAs, s.Unreclaimed, s.Pinned, s.Quarantined, s.Collecting}
 }
 
-// MapLimit is the number of ranges at which the library stops mapping.
-func MapLimit() int { return maxVMAs() }
+// MapLimit is the number of VMAs at which the library stops mapping.
+func MapLimit() int { return addrspace.MaxVMAs() }
 
-// DeadAtFirst is how many dead ranges start the first collection.
-const DeadAtFirst = minGCThreshold
+// DeadAtFirst is how many unreclaimed ranges start the first collection.
+const DeadAtFirst = addrspace.MinGCThreshold
 
 // Collect runs the collector, and most of what it found to clean up.
-func Collect() { runGC() }
+func Collect() {
+	if !addrspace.Collect() {
+		runtime.GC()
+	}
+}
 
 // Memory returns where the Region's current mapping lies, and what keeps that
 // from being given back; nothing if there is none.
@@ -35,14 +43,20 @@ func Memory(r *Region) (addr uintptr, n int, hold any) {
 	if m == nil {
 		return 0, 0, nil
 	}
-	return uintptr(unsafe.Pointer(unsafe.SliceData(m.mem.b))), len(m.mem.b), m.mem
+	return uintptr(unsafe.Pointer(unsafe.SliceData(m.mem.Bytes()))), m.mem.Len(), m.mem
 }
 
 // Past returns how many earlier mappings of the Region are still held.
-func Past(r *Region) int {
+func Past(r *Region) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.liveOldRanges())
+	m := r.m.Load()
+	for _, s := range r.ranges {
+		if !s.Gone() && (m == nil || s != m.mem.State) {
+			n++
+		}
+	}
+	return n
 }
 
 // MaxCopy is the length from which a copy goes in parts.

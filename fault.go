@@ -2,7 +2,6 @@ package mmap
 
 import (
 	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -11,7 +10,8 @@ import (
 )
 
 // callGuarded calls fn with b and turns a fault in this Region into an error.
-func (r *Region) callGuarded(m *mapping, b []byte, fn func(b []byte) error) (err error) {
+// The caller keeps b mapped.
+func (r *Region) callGuarded(b []byte, fn func(b []byte) error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	done := false
 	defer func() {
@@ -23,8 +23,7 @@ func (r *Region) callGuarded(m *mapping, b []byte, fn func(b []byte) error) (err
 		if v == nil {
 			return // runtime.Goexit
 		}
-		off, ours := r.faultOffset(m, v)
-		runtime.KeepAlive(m)
+		off, ours := r.faultOffset(v)
 		if !ours {
 			panic(v)
 		}
@@ -32,32 +31,22 @@ func (r *Region) callGuarded(m *mapping, b []byte, fn func(b []byte) error) (err
 	}()
 	err = fn(b)
 	done = true
-	runtime.KeepAlive(m)
 	return err
 }
 
-// faultOffset returns the offset in the Region of a fault, if it was in one of its
-// mappings: m, the current one, or an earlier one.
-func (r *Region) faultOffset(m *mapping, v any) (off int64, ours bool) {
+// faultOffset returns the offset in the Region of a fault, if it was in one of
+// its mappings, whenever that was made. All of them begin at the same byte of
+// the file.
+func (r *Region) faultOffset(v any) (off int64, ours bool) {
 	addr, ok := faultAddr(v)
 	if !ok {
 		return 0, false
 	}
-	if off, ok := m.mem.offset(addr); ok {
-		return max(off-m.lead, 0), true
-	}
-	if now := r.m.Load(); now != nil {
-		if off, ok := now.mem.offset(addr); ok {
-			return max(off-now.lead, 0), true
-		}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, w := range r.oldRanges {
-		if mem := w.Value(); mem != nil {
-			if off, ok := mem.offset(addr); ok {
-				return max(off-m.lead, 0), true
-			}
+	for _, s := range r.ranges {
+		if off, ok := s.Offset(addr); ok && !s.Gone() {
+			return max(off-r.lead(), 0), true
 		}
 	}
 	return 0, false
@@ -68,8 +57,8 @@ func (r *Region) faultOffset(m *mapping, v any) (off int64, ours bool) {
 // is known what the touch was.
 func (r *Region) diagnose(off int64, access sys.Prot) error {
 	switch {
-	case r.closed.Load():
-		return os.ErrClosed
+	case r.closing.Load():
+		return r.closedOr(nil)
 	case r.anyReleased(off, 1):
 		return sys.Fault
 	case r.effectiveProt()&sys.Read == 0, access&^r.effectiveProt() != 0, r.permittedPrefix(off, 1, sys.Read|access) == 0:
@@ -131,11 +120,4 @@ func (r *Region) diagnoseStore(off int64) error {
 		return sys.NoSpace
 	}
 	return r.closedOr(sys.Fault)
-}
-
-// whyUnmapped says why the last attempt to map failed.
-func (r *Region) whyUnmapped() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return firstError(r.mapErr, sys.Fault)
 }

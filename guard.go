@@ -61,18 +61,22 @@ func (m *mapping) bytes(off, n int64) []byte {
 
 // pagesOf returns the memory of the whole pages that hold [off, off+n).
 func (m *mapping) pagesOf(off, n int64) []byte {
-	return m.mem.b[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(len(m.mem.b)))]
+	return m.mem.Bytes()[AlignDown(m.lead+off):min(alignUp(m.lead+off+n), int64(m.mem.Len()))]
 }
 
-// contains reports whether p begins in the mapping's memory.
+// contains reports whether p begins in memory of the Region: the mapping's, or
+// an earlier one's.
 func (m *mapping) contains(p []byte) bool {
-	_, has := m.mem.offset(uintptr(dataPtr(p)))
-	return has
+	_, has := m.mem.Offset(uintptr(dataPtr(p)))
+	return has || m.inOld(p)
 }
 
-// overlaps reports whether p lies in the mapping, and shares bytes with as many
-// from off on: the kernel, which copies page by page, would smear them.
+// overlaps reports whether p may share bytes of the file with as many at off:
+// the kernel, which copies page by page, would smear them.
 func (m *mapping) overlaps(p []byte, off int64) bool {
+	if m.inOld(p) {
+		return true
+	}
 	at, n := uintptr(m.addr(off)), uintptr(len(p))
 	return at-uintptr(dataPtr(p)) < n || uintptr(dataPtr(p))-at < n
 }
@@ -90,6 +94,10 @@ func snapshot(p []byte) []byte {
 // load copies from the mapping in pieces of at most step bytes and returns
 // how many bytes arrived for certain: all, or whole pieces before a fault.
 func (m *mapping) load(p []byte, off int64, step int) int {
+	if m.inOld(p) {
+		q := make([]byte, len(p))
+		return copyChunks(dataPtr(p), dataPtr(q), m.load(q, off, step), maxCopy)
+	}
 	n := copyChunks(dataPtr(p), m.addr(off), len(p), step)
 	runtime.KeepAlive(m)
 	return n
@@ -97,6 +105,9 @@ func (m *mapping) load(p []byte, off int64, step int) int {
 
 // store copies into the mapping, as load copies out of it.
 func (m *mapping) store(p []byte, off int64, step int) int {
+	if m.inOld(p) {
+		p = snapshot(p)
+	}
 	n := copyChunks(m.addr(off), dataPtr(p), len(p), step)
 	runtime.KeepAlive(m)
 	return n

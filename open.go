@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -98,7 +97,10 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 	if o.Share {
 		return anonymousFile(name, size, o)
 	}
-	r := &Region{name: name, flags: sys.Anonymous, prot: sys.Read | sys.Write}
+	r := &Region{
+		backing: backing{name: name, opened: true},
+		access:  access{flags: sys.Anonymous, prot: sys.Read | sys.Write},
+	}
 	r.applyOptions(o)
 	r.size.Store(size)
 	if err := r.mapIfAsked(o); err != nil {
@@ -116,12 +118,14 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	}
 	writable := flag&os.O_RDWR != 0
 	r := &Region{
-		f: f, conn: conn, name: f.Name(), ownOffset: alone,
-		base: o.Offset, window: o.Length,
-		prot: sys.Read, fdWritable: writable,
-		appendMode: flag&os.O_APPEND != 0 && !o.Private,
-		syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
-		directIO:   flag&sys.Direct != 0,
+		backing: backing{
+			f: f, conn: conn, name: f.Name(), base: o.Offset, window: o.Length,
+			opened: true, fdWritable: writable, ownOffset: alone,
+			appendMode: flag&os.O_APPEND != 0 && !o.Private,
+			syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
+			directIO:   flag&sys.Direct != 0,
+		},
+		access: access{prot: sys.Read},
 	}
 	if writable || o.Private {
 		r.prot |= sys.Write
@@ -174,7 +178,7 @@ func (r *Region) applyOptions(o Options) {
 
 // initSize sets the size and makes the mapping that o cannot wait for.
 func (r *Region) initSize(info sys.Info, o Options) error {
-	if r.unsized || r.directIO || !sys.Mappable {
+	if !r.mappable() {
 		r.mapErr = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
 		if names := o.mandatory(); names != "" || o.Length > 0 || o.Offset > 0 && r.unsized {
 			return fmt.Errorf("cannot be mapped (%s): %w", strings.TrimSpace("Options "+names), errors.ErrUnsupported)
@@ -199,7 +203,7 @@ func (r *Region) mapIfAsked(o Options) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, err := r.remap(o.Addr)
+	m, err := r.remap(r.size.Load(), o.Addr)
 	if err == errEmpty && r.flags&sys.SyncMap == 0 {
 		return nil
 	}
@@ -227,36 +231,21 @@ func (r *Region) mapIfAsked(o Options) error {
 // that of close(2); the Region is closed all the same. A second Close returns
 // [os.ErrClosed].
 func (r *Region) Close() error {
-	if r == nil {
-		return os.ErrInvalid
+	if err := r.checkValid(); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed.Load() {
-		r.zeroPastEOFOnClose()
-	}
-	if r.closed.Swap(true) {
+	if r.closed.Load() {
 		return wrap("close", r.name, os.ErrClosed)
 	}
-	err := r.revokeAll(r.m.Swap(nil))
+	r.zeroPastEOFOnClose()
+	r.closing.Store(true)
+	r.m.Store(nil)
+	err := r.revokeAll()
 	if r.f != nil {
 		err = firstError(r.f.Close(), err)
 	}
-	runtime.KeepAlive(r)
+	r.closed.Store(true)
 	return wrap("close", r.name, err)
-}
-
-// revokeAll revokes m, which was the current mapping, and all earlier ones. mu is
-// held.
-func (r *Region) revokeAll(m *mapping) (err error) {
-	if m != nil {
-		err = m.mem.revoke()
-	}
-	for _, w := range r.oldRanges {
-		if mem := w.Value(); mem != nil {
-			err = firstError(err, mem.revoke())
-		}
-	}
-	r.oldRanges = nil
-	return err
 }

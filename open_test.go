@@ -265,7 +265,7 @@ func TestAnonymousBad(t *testing.T) {
 			continue
 		}
 		cause := errors.Unwrap(err)
-		if !errors.Is(cause, errors.ErrUnsupported) && !sys.NoMemory(cause) {
+		if !errors.Is(cause, errors.ErrUnsupported) && !errors.Is(cause, sys.OutOfMemory) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 		refused(t, nil, err, "map", "anonymous", cause, "")

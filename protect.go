@@ -16,6 +16,9 @@ import (
 //
 // Each boundary splits the system's map, as with [Region.Advise].
 func (r *Region) Protect(off, n int64, p Prot) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	return wrap("mprotect", r.name, r.protect(off, n, p))
 }
 
@@ -27,23 +30,17 @@ func (r *Region) protect(off, n int64, p Prot) error {
 	if want&sys.Write != 0 && !r.fdWritable && !r.memoryOnly() {
 		return fmt.Errorf("writing to a file open for reading only: %w", syscall.EACCES)
 	}
-	c, err := r.pageSpanOf(off, n)
-	if err != nil {
-		return err
-	}
-	c.toCapacity()
-	return r.changePages(c, func(a *pageAttr) { a.denied, a.granted = r.prot&^want, want&^r.prot },
-		func(b []byte) error { return r.protectPages(c, b, want) })
-}
-
-// protectPages is sys.Protect. What can no longer be written must not be
-// written without a look: a copy that faults may have stored behind the fault.
-func (r *Region) protectPages(c pageSpan, b []byte, want sys.Prot) error {
-	c.forget(b)
-	if err := sys.Protect(b, want); err != nil {
-		return err
-	}
-	return r.eachOldRange(c.lo, c.lo+int64(len(b)), func(b []byte) error { return sys.Protect(b, want) })
+	return r.changePages(off, n, pageChange{
+		update:  func(a *pageAttr) { a.denied, a.granted = r.prot&^want, want&^r.prot },
+		follows: true,
+		call: func(s pageSpan) error {
+			// What can no longer be written must not be written without a
+			// look: a copy that faults may have stored behind the fault.
+			s.forget()
+			return sys.Protect(s.bytes(), want)
+		},
+		old: func(b []byte) error { return sys.Protect(b, want) },
+	})
 }
 
 // Lock pins the pages that hold the n bytes from off on in memory (mlock(2));
@@ -51,22 +48,27 @@ func (r *Region) protectPages(c pageSpan, b []byte, want sys.Prot) error {
 // for an error, the error names it (RLIMIT_MEMLOCK). See [Options] for a lock
 // that follows growth.
 func (r *Region) Lock(off, n int64) error {
-	c, err := r.pageSpanOf(off, n)
-	if err == nil && !c.empty() {
-		c.toEnd = false // what is not there cannot be pinned
-		err = r.changePages(c, func(a *pageAttr) { a.locked = true }, func(b []byte) error { return r.lock(c, b) })
-	}
-	return wrap("mlock", r.name, err)
+	return r.pin(off, n, "mlock", pageChange{update: func(a *pageAttr) { a.locked = true }, call: r.lock})
 }
 
-// lock pins b, the section's memory. The kernel marks pages as locked even when
-// it could not bring them in: what was not locked before is unlocked again.
-func (r *Region) lock(c pageSpan, b []byte) error {
+// pin is Lock and Unlock. What is not there cannot be pinned: the change does
+// not follow growth.
+func (r *Region) pin(off, n int64, op string, c pageChange) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
+	return wrap(op, r.name, r.changePages(off, n, c))
+}
+
+// lock pins the pages of s. The kernel marks pages as locked even when it could
+// not bring them in: what was not locked before is unlocked again.
+func (r *Region) lock(s pageSpan) error {
+	b := s.bytes()
 	err := lockPages(b)
 	if err != nil {
-		r.attrs.get().runs(c.lo, c.lo+int64(len(b)), func(a pageAttr, lo, hi int64) {
+		r.attrs.get().runs(s.lo, s.hi, func(a pageAttr, lo, hi int64) {
 			if !a.locked && !a.released {
-				_ = sys.Unlock(b[lo-c.lo : hi-c.lo])
+				_ = sys.Unlock(b[lo-s.lo : hi-s.lo])
 			}
 		})
 	}
@@ -76,12 +78,10 @@ func (r *Region) lock(c pageSpan, b []byte) error {
 // Unlock undoes Lock for the pages that hold the n bytes from off on; n may be
 // [ToEnd].
 func (r *Region) Unlock(off, n int64) error {
-	c, err := r.pageSpanOf(off, n)
-	if err == nil && !c.empty() {
-		c.toEnd = false
-		err = r.changePages(c, func(a *pageAttr) { a.locked = false }, sys.Unlock)
-	}
-	return wrap("munlock", r.name, err)
+	return r.pin(off, n, "munlock", pageChange{
+		update: func(a *pageAttr) { a.locked = false },
+		call:   func(s pageSpan) error { return sys.Unlock(s.bytes()) },
+	})
 }
 
 // Release gives the memory of the pages that lie wholly inside the n bytes
@@ -90,13 +90,16 @@ func (r *Region) Unlock(off, n int64) error {
 // private and anonymous memory are lost, and reading or writing them is an
 // error. There is no way back; n may be [ToEnd].
 func (r *Region) Release(off, n int64) error {
-	c, err := r.pageSpanOf(off, n)
-	if err == nil && !c.empty() {
-		c.wholePagesOnly()
-		err = r.changePages(c, func(a *pageAttr) { *a = pageAttr{released: true} }, func(b []byte) error {
-			c.forget(b)
-			return firstError(sys.RevokePart(b), r.eachOldRange(c.lo, c.lo+int64(len(b)), sys.RevokePart))
-		})
+	if err := r.checkValid(); err != nil {
+		return err
 	}
-	return wrap("munmap", r.name, err)
+	return wrap("munmap", r.name, r.changePages(off, n, pageChange{
+		update: func(a *pageAttr) { *a = pageAttr{released: true} },
+		whole:  true,
+		call: func(s pageSpan) error {
+			s.forget()
+			return sys.RevokePart(s.bytes())
+		},
+		old: sys.RevokePart,
+	}))
 }

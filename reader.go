@@ -19,6 +19,9 @@ import (
 //
 // After an error, p past the returned count may hold anything.
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
+	if r == nil {
+		return 0, os.ErrInvalid
+	}
 	m := r.m.Load()
 	if m == nil {
 		return r.readFallback(p, off)
@@ -66,10 +69,13 @@ func (r *Region) readMapped(m *mapping, p []byte, off int64) (int, error) {
 // readFallback is ReadAt for all that memory did not serve: what it returns is
 // what the descriptor says.
 func (r *Region) readFallback(p []byte, off int64) (int, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	if r.memoryOnly() {
 		return r.readMemoryOnly(p, off)
 	}
-	if off < 0 || len(p) == 0 || r.closed.Load() {
+	if off < 0 || len(p) == 0 || r.isClosed() {
 		return r.f.ReadAt(p, off)
 	}
 	if may := r.permittedPrefix(off, int64(len(p)), sys.Read); may < int64(len(p)) {
@@ -148,7 +154,7 @@ func (r *Region) pread(p []byte, off int64) (n int, err error) {
 
 // eofOrClosed is io.EOF as long as the Region is open.
 func (r *Region) eofOrClosed() error {
-	if r.closed.Load() {
+	if r.isClosed() {
 		return wrap("read", r.name, os.ErrClosed)
 	}
 	return io.EOF
@@ -161,8 +167,8 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	size := r.size.Load()
 	switch {
-	case r.closed.Load():
-		return 0, wrap("read", r.name, os.ErrClosed)
+	case r.closing.Load():
+		return 0, wrap("read", r.name, r.closedOr(nil))
 	case off < 0:
 		return 0, &fs.PathError{Op: "readat", Path: r.name, Err: errNegative}
 	case len(p) == 0:
@@ -204,6 +210,9 @@ func (m *mapping) loadPages(p []byte, off int64) int {
 // Read reads up to len(p) bytes at the cursor and moves it, as [os.File.Read]
 // does: at the end it returns 0, [io.EOF].
 func (r *Region) Read(p []byte) (int, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	if len(p) == 0 && r.f != nil {
 		return r.f.Read(p)
 	}
@@ -239,6 +248,9 @@ func (r *Region) readAtFDCursor(p []byte) (int, error) {
 
 // ReadByte reads the byte at the cursor. At the end it returns [io.EOF].
 func (r *Region) ReadByte() (byte, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	var b [1]byte
 	p := b[:]
 	r.cursor.Lock()
@@ -266,6 +278,9 @@ func (r *Region) readByteSlow() (byte, error) {
 // storage) it panics with a [*FaultError]. Growth of the file is not followed:
 // the range is that of [Region.Len].
 func (r *Region) At(i int) byte {
+	if err := r.checkValid(); err != nil {
+		panic(&FaultError{Op: "at", Off: int64(i), Err: err})
+	}
 	if m := r.m.Load(); m != nil && uint64(i) < uint64(m.readLimit.Load()) {
 		var b [1]byte
 		if m.load(b[:], int64(i), 1) == 1 {
@@ -277,7 +292,7 @@ func (r *Region) At(i int) byte {
 
 // atSlow is At for what memory did not serve.
 func (r *Region) atSlow(i int) byte {
-	if r.closed.Load() {
+	if r.isClosed() {
 		panic(&FaultError{Op: "at", Path: r.name, Off: int64(i), Err: os.ErrClosed})
 	}
 	_ = make([]struct{}, r.Len())[i] // panics as a slice does

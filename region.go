@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"weak"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
@@ -33,52 +34,44 @@ import (
 // Offsets and lengths are bytes, counted from the Region's first byte.
 type Region struct {
 	// m is the current mapping; nil while there is none, and after Close.
-	// Readers and in-bounds writers look at nothing else.
+	// ReadAt and WriteAt inside the file look at nothing else.
 	m atomic.Pointer[mapping]
 
-	// What never changes after opening.
-	f            *os.File // nil for anonymous memory
-	conn         syscall.RawConn
-	name         string
-	base         int64    // the file's offset of the Region's byte 0
-	window       int64    // its fixed length; 0: it follows the end of the file
-	prot         sys.Prot // what the memory allows
-	flags        sys.Flag // of every mapping made for it
-	fdWritable   bool     // the descriptor allows writing
-	explicitProt bool     // the caller chose prot: the descriptor is no way round it
-	appendMode   bool     // O_APPEND: the descriptor says where a Write goes
-	syncWrites   bool     // O_SYNC, O_DSYNC: writes go by the descriptor
-	unsized      bool     // not a file with a size: everything goes by the descriptor
-	directIO     bool     // O_DIRECT: so it does here, by the caller's wish
-	ownOffset    bool     // the descriptor's offset is ours to move
+	backing    // descriptor.go: the file behind it, and the calls on it
+	access     // attrs.go: what the memory allows
+	sizing     // size.go: how long it is
+	durability // durability.go: what Flush answers for
+	cursor     cursor
 
-	size           atomic.Int64 // bytes of the Region, as last seen
-	fdCalls        atomic.Int32 // calls that memory might have served
-	inAger         atomic.Bool  // in the register of resident.go
-	noCachestat    atomic.Bool  // the system does not say what is cached
-	noNowait       atomic.Bool  // reading what is cached cannot be had without waiting
-	sizeStale      atomic.Bool  // we made the file grow, and have not asked how long it is now
-	pendingExtends atomic.Int32 // writes past the end under way that must find the last page clean
-	closed         atomic.Bool  // set under mu
-	escapedEnd     atomic.Int64 // up to where writable bytes were handed out; set under mu
-	stickyErr      atomic.Value // of failure: the first lost write, never forgotten
-	shrinkErr      atomic.Value // of failure: what the next Flush has to report
-	cursor         cursor       // of Read, Write and Seek
-	writeSealed    atomic.Bool  // SealWrite, by whomever: no mapping is writable any more; set under mu
-	flushMu        sync.Mutex   // held while a Flush answers for what was stored before it
-	attrs          layoutCell   // what the caller made of the memory; set under mu
+	closing atomic.Bool // Close began: what a waiting call did may be void
+	closed  atomic.Bool // Close is done: no call can succeed any more
+	inAger  atomic.Bool // registered with the ager
 
-	// mu is the control lock: opening and closing of mappings, changes of
-	// the size by this Region, and every system call that changes what the
-	// memory is hold it. It guards what follows. Who needs the cursor's lock
-	// as well takes that one first.
-	mu           sync.Mutex
-	oldRanges    []weak.Pointer[addrRange] // earlier mappings that may still be in use
-	dirtyEnd     *atomic.Int64             // the current mapping's end
-	eofPage      sys.EOFPage               // what becomes of bytes past the end in the last page; known while mapped
-	eofPageDirty bool                      // bytes may have been stored there, and would show
-	mapErr       error                     // why the last attempt to map failed
+	// mu, the control lock, is held while a mapping is made or revoked, while
+	// this Region changes the file's size, and across every system call that
+	// changes what pages are (mprotect, mlock, madvise that drops, munmap).
+	// Calls that only wait (msync, mincore) do not hold it, and look at
+	// closing afterwards. It guards what follows, and whatever says so.
+	mu     sync.Mutex
+	ranges []*addrspace.State // of all mappings that are not unmapped, the current one last
+	mapErr error              // why the last attempt to map failed
 }
+
+// The states of a Region, and what leads from one to the next:
+//
+//	unmapped --(8 reads | Bytes, View, control calls)--> mapped --Close--> revoked
+//	    ^                                                |    ^
+//	    +------ Seal(SealWrite), Truncate on Windows ----+    +-- growth: a new mapping;
+//	                                                              ranges keeps the old one
+//
+// Lock order: cursor, flushMu, mu, then the locks of addrspace and of the
+// ager. No lock is held while a caller's function runs.
+//
+// Close is one moment. It sets closing, takes m away, revokes every range,
+// closes the descriptor and sets closed, all under mu. A call that begins
+// after any call returned os.ErrClosed finds no memory and no descriptor. A
+// call that saw closing waits for mu, and so for the end of Close, before it
+// returns os.ErrClosed: see closedOr.
 
 // cursor is the offset of Read, Write and Seek. Once it has moved into the
 // descriptor (streams, O_APPEND, a use of SyscallConn) it stays there.
@@ -91,9 +84,6 @@ type cursor struct {
 // ReaderAt is the name this type has in golang.org/x/exp/mmap, so that a
 // changed import is all it takes to come from there.
 type ReaderAt = Region
-
-// lead returns how many bytes of every mapping lie before the Region's byte 0.
-func (r *Region) lead() int64 { return r.base & (granularity - 1) }
 
 var (
 	errEmpty    = fmt.Errorf("no bytes to map: %w", io.ErrUnexpectedEOF)
@@ -110,7 +100,7 @@ func (r *Region) mapped() (*mapping, error) {
 	return r.mappedLocked()
 }
 
-// mappedLocked is mapped for who holds mu.
+// mappedLocked is mapped for a caller that holds mu.
 func (r *Region) mappedLocked() (*mapping, error) {
 	if r.closed.Load() {
 		return nil, os.ErrClosed
@@ -118,24 +108,26 @@ func (r *Region) mappedLocked() (*mapping, error) {
 	if m := r.m.Load(); m != nil {
 		return m, nil
 	}
-	if r.unsized || r.directIO || !sys.Mappable {
+	if !r.mappable() {
 		return nil, r.mapErr
 	}
 	if !sys.MapsPastEOF {
-		_ = r.refreshSizeLocked() // a mapping must not be longer than the file is now
+		if err := r.refreshSizeLocked(); err != nil { // a mapping must not be longer than the file is now
+			return nil, err
+		}
 	}
-	m, err := r.remap(0)
+	m, err := r.remap(r.size.Load(), 0)
 	r.mapErr = err
 	return m, err
 }
 
-// remap maps the Region's bytes and makes that the current mapping. Slices of
-// an earlier one stay what they were: both show the same pages. mu is held.
-func (r *Region) remap(hint uintptr) (*mapping, error) {
+// remap maps the Region's bytes, of which there are or will be size, and makes
+// that the current mapping. Slices of an earlier one stay what they were: both
+// show the same pages. mu is held.
+func (r *Region) remap(size int64, hint uintptr) (*mapping, error) {
 	if r.fdWritable {
 		_ = r.withFD(func(fd uintptr) { r.eofPage = sys.EOFPageOf(fd) })
 	}
-	size := r.size.Load()
 	want := size
 	if r.window > 0 && (sys.MapsPastEOF || r.memoryOnly()) {
 		want = r.window
@@ -152,14 +144,14 @@ func (r *Region) remap(hint uintptr) (*mapping, error) {
 }
 
 // slack is by how many bytes a mapping reaches past the end of the file, so
-// that growth needs no new one: as much as the file has, and at least 1 MiB.
-// Addresses cost nothing where there are 2^47 of them.
+// that growth needs no new one: as much as the file has, and at least 1 MiB,
+// but no more than a thousandth of the address space.
 func (r *Region) slack(size int64) int64 {
-	grows := r.fdWritable && r.effectiveProt()&sys.Write != 0 || len(r.oldRanges) > 0 || r.m.Load() != nil
-	if !sys.MapsPastEOF || r.eofPage.GrowsFile || r.window > 0 || r.memoryOnly() || math.MaxInt == math.MaxInt32 || !grows {
+	grows := r.fdWritable && r.effectiveProt()&sys.Write != 0 || len(r.ranges) > 0
+	if !sys.MapsPastEOF || r.eofPage.GrowsFile || r.window > 0 || r.memoryOnly() || addrspace.Scarce || !grows {
 		return 0
 	}
-	return max(size, 1<<20)
+	return min(max(size, 1<<20), int64(sys.AddressSpace()>>10))
 }
 
 // mapBytes maps room bytes of the file, of which size are there. mu is held.
@@ -171,9 +163,9 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	if r.f == nil {
 		span.Off, lead = 0, 0
 	}
-	var mem *addrRange
+	var mem *addrspace.Range
 	cerr := r.withFD(func(fd uintptr) {
-		mem, err = newRange(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags, hint)
+		mem, err = addrspace.Map(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags, hint)
 	})
 	if err == syscall.EPERM && r.effectiveProt()&sys.Write != 0 && !r.explicitProt && !r.memoryOnly() {
 		r.writeSealed.Store(true) // by another: it can be read
@@ -183,45 +175,65 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		return nil, err
 	}
 	if err := r.applyAttrs(mem, alignUp(lead+size)); err != nil {
-		_ = mem.revoke()
+		_ = mem.Revoke()
 		return nil, err
 	}
-	if r.dirtyEnd == nil {
-		r.dirtyEnd = new(atomic.Int64)
-	}
-	m := &mapping{mem: mem, at: dataPtr(mem.b[lead:]), lead: lead, capacity: room, dirtyEnd: r.dirtyEnd}
-	m.residency = newResidency(int64(len(mem.b))>>pageShift, r.eofPage.NoWriteback)
+	m := &mapping{mem: mem, at: dataPtr(mem.Bytes()[lead:]), lead: lead, capacity: room}
+	m.residency = newResidency(int64(mem.Len())>>pageShift, r.eofPage.NoWriteback)
+	m.dirtyEnd = r.storedEnd()
 	if sys.MapsPastEOF && r.window == 0 && !r.memoryOnly() {
 		m.capacity = span.Len - lead
 	}
-	r.setLimits(m, size)
-	if old := r.m.Swap(m); old != nil {
-		r.oldRanges = append(r.liveOldRanges(), weak.Make(old.mem))
-	}
+	r.install(m, size)
 	return m, nil
 }
 
-// applyAttrs makes fresh memory what the caller made of the last; end is where the
-// file's last page ends. Only the first mapping must be locked as it was asked
-// for: later ones belong to a file that has grown already.
-func (r *Region) applyAttrs(mem *addrRange, end int64) error {
+// install makes m the current mapping and retires the one before. mu is held.
+func (r *Region) install(m *mapping, size int64) {
+	r.ranges = slices.DeleteFunc(r.ranges, (*addrspace.State).Gone)
+	if len(r.ranges) > 0 {
+		old := slices.Clone(r.ranges)
+		m.old.Store(&old)
+	}
+	r.setLimits(m, size)
+	r.ranges = append(r.ranges, m.mem.State)
+	before := r.m.Swap(m)
+	switch {
+	case before == nil:
+	case revokesSuperseded && !before.mem.InUse():
+		_ = before.mem.Revoke() // a reader in it faults, and goes on through the descriptor
+	default:
+		before.mem.Supersede()
+	}
+}
+
+// revokesSuperseded says that a replaced mapping is revoked at once, unless
+// its bytes are lent or escaped: where addresses are few, and where a mapping
+// holds the file's size. A View counts itself there; see lend.
+const revokesSuperseded = addrspace.Scarce || !sys.MapsPastEOF
+
+// applyAttrs makes fresh memory what the caller made of the last; end is where
+// the file's last page ends. Only the first mapping must be locked as it was
+// asked for: later ones belong to a file that has grown already.
+func (r *Region) applyAttrs(mem *addrspace.Range, end int64) error {
 	l := r.attrs.get()
 	if l == nil {
 		return nil
 	}
-	if !mem.reserveVMAs(l.extraVMAs()) {
-		return errTooManyMaps
+	if !mem.ReserveVMAs(l.extraVMAs()) {
+		return addrspace.ErrTooMany
 	}
-	err, lockErr := l.apply(mem.b, r.effectiveProt(), min(end, int64(len(mem.b))))
+	err, lockErr := l.apply(mem.Bytes(), r.effectiveProt(), min(end, int64(mem.Len())))
 	if r.m.Load() == nil {
 		err = firstError(err, lockErr)
 	}
 	return err
 }
 
-// setLimits says what of m, of which size bytes are there, memory serves.
-// Memory without a file cannot wait for storage, so all of it is open at once;
-// private memory of a file waits until it was read.
+// setLimits sets how far m may be read and stored to, given that size bytes of
+// the Region exist. Anonymous memory never waits for storage: both limits are
+// the size at once. File memory begins at 0 and earns its limits: see
+// residency.go. mu is held.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.capacity)
 	if !sys.Coherent && !r.memoryOnly() {
@@ -233,24 +245,21 @@ func (r *Region) setLimits(m *mapping, size int64) {
 			bound.Store(n)
 		}
 	}
-	hot := r.f == nil || assumePages == assumeWarm
-	if hot && r.effectiveProt()&sys.Read != 0 && r.permittedPrefix(0, n, sys.Read) == n {
+	warm := (r.f == nil || assumePages == assumeWarm) && !m.aliased()
+	if warm && r.effectiveProt()&sys.Read != 0 && r.permittedPrefix(0, n, sys.Read) == n {
 		m.readLimit.Store(n)
 	}
-	if hot && r.writesUseMemory() && r.permittedPrefix(0, n, sys.Write) == n {
+	if warm && r.writesUseMemory() && r.permittedPrefix(0, n, sys.Write) == n {
 		m.writeLimit.Store(n)
 	}
 }
 
-// liveOldRanges returns the earlier mappings that somebody still holds.
-func (r *Region) liveOldRanges() []weak.Pointer[addrRange] {
-	alive := r.oldRanges[:0]
-	for _, w := range r.oldRanges {
-		if w.Value() != nil {
-			alive = append(alive, w)
-		}
+// revokeAll revokes all ranges of the Region. mu is held.
+func (r *Region) revokeAll() (err error) {
+	for _, s := range r.ranges {
+		err = firstError(err, s.Revoke())
 	}
-	return alive
+	return err
 }
 
 // countFDCall counts a call that memory might have served, and maps the file when
@@ -258,7 +267,10 @@ func (r *Region) liveOldRanges() []weak.Pointer[addrRange] {
 // small reads.
 func (r *Region) countFDCall() {
 	const few, pause = 8, 1 << 16
-	if r.unsized || r.directIO || r.memoryOnly() || !sys.Mappable || r.m.Load() != nil || r.size.Load() == 0 {
+	if !r.mappable() || r.memoryOnly() || r.size.Load() == 0 {
+		return
+	}
+	if m := r.m.Load(); m != nil && !r.worthRemapping(m) {
 		return
 	}
 	if r.fdCalls.Add(1) < few {
@@ -268,20 +280,52 @@ func (r *Region) countFDCall() {
 		return
 	}
 	defer r.mu.Unlock()
-	if _, err := r.mappedLocked(); err != nil {
+	if _, err := r.mappedToEndLocked(); err != nil {
 		r.fdCalls.Store(-pause)
+	} else {
+		r.fdCalls.Store(0)
 	}
+}
+
+// worthRemapping reports whether so much of the file lies beyond the mapping
+// that a new one pays.
+func (r *Region) worthRemapping(m *mapping) bool {
+	return r.size.Load()-m.capacity > m.capacity/4
+}
+
+// mappedToEndLocked returns a mapping that reaches the known end of the
+// Region, and makes one if need be. mu is held.
+func (r *Region) mappedToEndLocked() (*mapping, error) {
+	m, err := r.mappedLocked()
+	if err != nil || r.size.Load() <= m.capacity {
+		return m, err
+	}
+	m, err = r.remap(r.size.Load(), 0)
+	r.mapErr = err
+	return m, err
 }
 
 // Name returns the name of the file as it was given to Open, or that of the
 // file given to Map.
-func (r *Region) Name() string { return r.name }
+func (r *Region) Name() string {
+	if r == nil {
+		return ""
+	}
+	return r.name
+}
 
 // Stat describes the file, as [os.File.Stat] does. Anonymous memory has none:
 // the error wraps [errors.ErrUnsupported].
 func (r *Region) Stat() (fs.FileInfo, error) {
-	if r.f == nil || r.closed.Load() {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
+	if r.f == nil || r.isClosed() {
 		return nil, wrap("stat", r.name, r.closedOr(errors.ErrUnsupported))
 	}
-	return r.f.Stat()
+	info, err := r.f.Stat()
+	if err == nil {
+		r.takeSize(info.Size())
+	}
+	return info, err
 }

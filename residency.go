@@ -89,6 +89,9 @@ func (m *mapping) add(set *bitmap.Set, bound *atomic.Int64, off, n int64) {
 	}
 	lo, hi := m.pageRange(off, n)
 	set.Add(lo, hi)
+	if m.aliased() {
+		return // the limits stay 0
+	}
 	at := bound.Load()
 	from := (m.lead + at) >> pageShift
 	if from < lo || from >= hi {
@@ -119,8 +122,8 @@ func (m *mapping) forget(off, n int64) {
 // asks the system about blocks that it was not yet asked about.
 func (r *Region) isResident(m *mapping, off, n int64) bool {
 	lo, hi := m.pageRange(off, n)
-	if m.residency.resident.Contains(lo, hi) {
-		return true
+	if r.f == nil || m.residency.resident.Contains(lo, hi) {
+		return true // memory without a file waits for no storage
 	}
 	if r.noCachestat.Load() {
 		return false

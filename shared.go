@@ -29,6 +29,9 @@ func anonymousFile(name string, size int64, o Options) (*Region, error) {
 // with [Map]. The caller closes it. The error wraps [errors.ErrUnsupported] for
 // private and anonymous memory without [Options].Share.
 func (r *Region) File() (*os.File, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	if err := r.closedOr(nil); err != nil || r.memoryOnly() {
 		return nil, wrap("dup", r.name, firstError(err, errors.ErrUnsupported))
 	}
@@ -44,6 +47,9 @@ func (r *Region) File() (*os.File, error) {
 // writable. A View in progress ends with a [*FaultError]: its memory is taken
 // away, whatever it does with it. A file that cannot be sealed is EINVAL.
 func (r *Region) Seal(s Seals) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return wrap("seal", r.name, r.seal(s))
@@ -91,7 +97,7 @@ func (r *Region) dropWritableMappings() error {
 		return fmt.Errorf("writable bytes were handed out: %w", syscall.EBUSY)
 	}
 	_, found := r.attrs.get().firstWhere(0, math.MaxInt64, grantsWriting)
-	if m := r.m.Load(); found && m != nil && m.mem.escaped.Load() {
+	if m := r.m.Load(); found && m != nil && m.mem.Escaped() {
 		return fmt.Errorf("bytes were handed out, and made writable: %w", syscall.EBUSY)
 	}
 	if r.effectiveProt()&sys.Write == 0 && !found {
@@ -101,5 +107,6 @@ func (r *Region) dropWritableMappings() error {
 		r.attrs.set(r.attrs.get().update(0, math.MaxInt64, true, func(a *pageAttr) { a.granted &^= sys.Write }))
 	}
 	r.writeSealed.Store(true)
-	return r.revokeAll(r.m.Swap(nil))
+	r.m.Store(nil)
+	return r.revokeAll()
 }

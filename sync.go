@@ -4,6 +4,9 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // Flush puts what this Region wrote on stable storage: by Write and WriteAt,
@@ -25,21 +28,20 @@ import (
 //   - darwin: msync(2) and F_FULLFSYNC
 //   - other Unix: msync(2) and fsync(2), as POSIX does not promise the size
 //   - Windows: FlushViewOfFile and FlushFileBuffers
-func (r *Region) Flush() error {
-	return r.flush("flush", 0, ToEnd)
-}
+func (r *Region) Flush() error { return r.flush(0, ToEnd) }
 
 // FlushRange is Flush for the n bytes from off on; n may be [ToEnd], and 0 does
 // nothing. It widens the range to whole pages, and the system may write more.
-func (r *Region) FlushRange(off, n int64) error {
-	return r.flush("flush", off, n)
-}
+func (r *Region) FlushRange(off, n int64) error { return r.flush(off, n) }
 
 // FlushAsync starts the writing of n bytes from off on and does not wait for
 // it; n may be [ToEnd], and 0 does nothing. It promises nothing: only Flush
 // tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
 // msync(2) with MS_ASYNC does nothing there.)
 func (r *Region) FlushAsync(off, n int64) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	n, err := r.canFlush(off, n)
 	if err != nil || n == 0 {
 		return wrap("flush", r.name, err)
@@ -57,16 +59,26 @@ func (r *Region) FlushAsync(off, n int64) error {
 // with the system's strongest means (F_FULLFSYNC on darwin). A failure stays,
 // as that of Flush does.
 func (r *Region) Sync() error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
 	if r.memoryOnly() {
 		return wrap("sync", r.name, r.closedOr(errors.ErrUnsupported))
 	}
-	if err := r.sticky(); err != nil && !r.closed.Load() {
+	if err := r.sticky(); err != nil && !r.isClosed() {
 		return wrap("sync", r.name, err)
 	}
-	if m := r.m.Load(); m != nil {
+	m := r.m.Load()
+	if m != nil {
 		m.forgetWrites(0, m.residency.n)
 	}
-	err := r.f.Sync()
+	var err error
+	if m != nil && !sys.SyncFileCoversMemory && r.mayBeStored() {
+		err = wrap("sync", r.name, r.closedOr(r.syncRanges(0, math.MaxInt64)))
+	}
+	if err == nil {
+		err = r.f.Sync()
+	}
 	if err != nil {
 		r.setSticky(underlyingError(err))
 	}
@@ -75,77 +87,109 @@ func (r *Region) Sync() error {
 
 // canFlush resolves and checks the range of a flush.
 func (r *Region) canFlush(off, n int64) (int64, error) {
-	if r.closed.Load() {
+	switch {
+	case r.isClosed():
 		return 0, os.ErrClosed
-	}
-	if r.memoryOnly() {
+	case r.memoryOnly():
 		return 0, errors.ErrUnsupported
-	}
-	if r.sizeStale.Load() {
-		r.refreshSize() // what was appended is part of the range
 	}
 	return r.resolveRange(off, n)
 }
 
 // flush is Flush and FlushRange.
-func (r *Region) flush(op string, off, n int64) error {
-	whole := off == 0 && n == ToEnd
-	if whole && r.escapedEnd.Load() > r.size.Load() {
-		r.refreshSize() // the file was seen short, and may have grown again
+func (r *Region) flush(off, n int64) error {
+	if err := r.checkValid(); err != nil {
+		return err
 	}
+	whole := off == 0 && n == ToEnd
 	n, err := r.canFlush(off, n)
-	if err == nil && (n > 0 || whole) {
+	if err == nil && (n > 0 || whole) && r.fdWritable {
 		err = r.flushStores(off, n, whole)
 	}
-	return wrap(op, r.name, err)
+	return wrap("flush", r.name, err)
 }
 
-// flushStores commits a range and makes sure that the file still has it.
+// flushStores commits a range and makes sure that the file still has what was
+// stored in it.
 func (r *Region) flushStores(off, n int64, whole bool) error {
-	if f, ok := r.shrinkErr.Load().(failure); ok {
-		r.setSticky(f.err)
+	if r.mayBeStored() {
+		// Keeps a Flush beside this one from seeing that nothing is left to
+		// answer for, and saying so, before this one has.
+		r.flushMu.Lock()
+		defer r.flushMu.Unlock()
 	}
 	if err := r.sticky(); err != nil {
 		return err
 	}
-	m := r.m.Load()
-	if m == nil || !r.mayBeStored() {
-		err := r.closedOr(r.commit(m, off, n))
+	if !r.mayBeStored() {
+		err := r.closedOr(r.commit(r.m.Load(), off, n, whole))
 		r.setSticky(err)
 		return err
 	}
-	// What is stored from now on is the next Flush's to answer for. What was
-	// stored before is this one's, and another must not think it settled.
-	r.flushMu.Lock()
-	defer r.flushMu.Unlock()
-	end, limit := m.dirtyEnd.Load(), off+n
+	limit := off + n
+	m := r.m.Load()
 	if whole {
-		end, limit = m.dirtyEnd.Swap(0), math.MaxInt64
-		m.residency.populateBudget.Store(0)
-		m.forgetWrites(0, m.residency.n)
-	} else if m.backs(off, n) {
+		limit = math.MaxInt64
+		r.takeOver()
+		if m != nil {
+			m.residency.populateBudget.Store(0)
+			m.forgetWrites(0, m.residency.n)
+		}
+	} else if m != nil && m.backs(off, n) {
 		m.forgetWrites(m.pageRange(off, n))
 	}
-	err := r.commit(m, off, n)
-	if err == nil {
-		err = r.checkNotShrunk(m, min(end, limit), limit)
+	err := r.closedOr(r.commit(m, off, n, whole)) // a range revoked meanwhile would have been synced with success
+	if err != nil && whole {
+		r.giveBack()
 	}
-	// A range revoked meanwhile would have been synced with success.
-	err = r.closedOr(err)
-	if err != nil {
-		m.noteStore(end)
+	if err == nil {
+		err = r.settleLoss(limit)
 	}
 	r.setSticky(err)
 	return err
 }
 
-// commit makes the bytes [off, off+n) durable: by msync where they are mapped,
-// and by the descriptor where they are not, or no longer.
-func (r *Region) commit(m *mapping, off, n int64) error {
-	args := fileArgs{kind: opSync}
-	if m != nil && n > 0 && off+n <= m.capacity && !r.anyReleased(off, n) {
-		args = fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)}
+// commit makes the bytes [off, off+n) durable: what was written through the
+// descriptor, what was stored to memory, and the size.
+func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
+	switch {
+	case m == nil || !r.mayBeStored():
+		return r.syncFile()
+	case !sys.SyncFileCoversMemory:
+		return firstError(r.syncRanges(off, n), r.syncFile())
+	case whole || n == 0 || off+n > m.capacity || r.anyReleased(off, n):
+		return r.syncFile()
 	}
-	_, err := r.call(args)
+	_, err := r.call(fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)})
+	return err
+}
+
+// syncFile commits the file by its descriptor.
+func (r *Region) syncFile() error {
+	_, err := r.call(fileArgs{kind: opSync})
+	return err
+}
+
+// syncRanges writes out what was stored to the n bytes at off, in every mapping
+// that there still is.
+func (r *Region) syncRanges(off, n int64) (err error) {
+	r.mu.Lock()
+	ranges, lead := slices.Clone(r.ranges), r.lead()
+	r.mu.Unlock()
+	lo := AlignDown(lead + off)
+	for _, s := range ranges {
+		hi := int64(s.Len())
+		if n < hi-lead-off {
+			hi = alignUp(lead + off + n)
+		}
+		s.Mapped(func(b []byte) {
+			r.attrs.get().runs(lo, hi, func(a pageAttr, lo, hi int64) {
+				if !a.released {
+					_, bad := r.call(fileArgs{kind: opMsync, b: b[lo:hi]})
+					err = firstError(err, bad)
+				}
+			})
+		})
+	}
 	return err
 }

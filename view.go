@@ -5,8 +5,8 @@ package mmap
 import (
 	"fmt"
 	"math"
-	"os"
 	"reflect"
+	"runtime"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -40,14 +40,19 @@ const maxViewPopulate = 1 << 20
 // Views may be nested, of this and of other Regions, and may run beside every
 // other method. A View of up to 1 MiB is brought into memory before fn runs.
 func (r *Region) View(off, n int64, fn func(b []byte) error) error {
-	m, n, err := r.mappedRange(off, n)
+	if err := r.checkValid(); err != nil {
+		return err
+	}
+	m, n, err := r.lend(off, n)
 	if err != nil {
 		return wrap("view", r.name, err)
 	}
-	if n == 0 {
-		return fn([]byte{})
+	if m == nil {
+		return r.callGuarded([]byte{}, fn)
 	}
-	b := m.bytes(off, n)
+	if revokesSuperseded {
+		defer m.mem.Leave()
+	}
 	r.syncIncoherent(m, off, n)
 	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) &&
 		sys.Populate(m.pagesOf(off, n), false) == nil {
@@ -57,32 +62,26 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 		m.noteStore(off + n) // a Flush inside fn counts on it
 		defer m.noteStore(off + n)
 	}
-	err = r.callGuarded(m, b, fn)
+	err = r.callGuarded(m.bytes(off, n), fn)
+	runtime.KeepAlive(m)
 	r.syncIncoherent(m, off, n)
 	return err
 }
 
-// mappedRange returns the mapping that holds the n bytes from off on, and n resolved.
-func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
-	if r.closed.Load() {
-		return nil, 0, os.ErrClosed
+// lend is mappedRange for a View. Where a replaced mapping is revoked at once,
+// the View is counted first, and then looked whether it came too late.
+func (r *Region) lend(off, n int64) (*mapping, int64, error) {
+	for {
+		m, n, err := r.mappedRange(off, n)
+		if err != nil || m == nil || !revokesSuperseded {
+			return m, n, err
+		}
+		m.mem.Enter()
+		if r.m.Load() == m || r.closing.Load() {
+			return m, n, nil
+		}
+		m.mem.Leave()
 	}
-	if r.unsized {
-		_, err := r.mapped()
-		return nil, 0, err
-	}
-	n, err := r.resolveRange(off, n)
-	if err != nil || n == 0 {
-		return nil, 0, err
-	}
-	m, err := r.mapped()
-	if err != nil {
-		return nil, 0, err
-	}
-	if off+n > m.capacity {
-		return nil, 0, fmt.Errorf("not mapped so far: %w", r.whyUnmapped())
-	}
-	return m, n, nil
 }
 
 // syncIncoherent makes memory and descriptor show the same bytes on systems where they
@@ -103,25 +102,34 @@ func (r *Region) syncIncoherent(m *mapping, off, n int64) {
 // Close) is a crash, as with any memory. Where the file is not writable, so is
 // the slice: a store is a fault.
 func (r *Region) Bytes() []byte {
-	m, n, err := r.mappedRange(0, ToEnd)
-	if err != nil || n == 0 {
+	if r.checkValid() != nil {
 		return nil
 	}
-	return r.escape(m, 0, n)
+	m, n, err := r.escape(0, ToEnd)
+	if err != nil || m == nil {
+		return nil
+	}
+	return m.bytes(0, n)
 }
 
-// escape returns bytes that the caller keeps until Close.
-func (r *Region) escape(m *mapping, off, n int64) []byte {
-	m.mem.escape()
-	if end := off + n; end > r.escapedEnd.Load() && r.mayBeStored() {
-		r.mu.Lock()
-		r.escapedEnd.Store(max(end, r.escapedEnd.Load()))
-		r.mu.Unlock()
+// escape is mappedRange for bytes that the caller keeps until Close. They are
+// known to be handed out, by the account of addresses and by Flush, before the
+// caller has them: both under the lock under which the range was resolved.
+func (r *Region) escape(off, n int64) (*mapping, int64, error) {
+	if m, n, ok := r.shown(off, n); ok && m.mem.Escaped() && (off+n <= r.escapedEnd.Load() || !r.mayBeStored()) {
+		return m, n, nil
 	}
-	if r.closed.Load() {
-		return nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, n, err := r.mappedRangeLocked(off, n)
+	if err != nil || m == nil {
+		return nil, 0, err
 	}
-	return m.bytes(off, n)
+	m.mem.Escape()
+	if r.mayBeStored() {
+		raise(&r.escapedEnd, off+n)
+	}
+	return m, n, nil
 }
 
 // Slice returns n values of type T that lie in the Region from byte off on,
@@ -157,6 +165,9 @@ func Pointer[T any](r *Region, off int64) (*T, error) {
 // typedPointer checks that n values of type t may lie at off, and returns where. The
 // bytes count as handed out.
 func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	size := int64(t.Size())
 	switch {
 	case size == 0:
@@ -167,17 +178,18 @@ func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, erro
 		return nil, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
 	}
 	m, bytes, err := r.mappedRange(off, n*size)
-	if err != nil || bytes == 0 {
+	if err != nil || m == nil {
 		return nil, err
 	}
-	p := m.addr(off)
-	if uintptr(p)%uintptr(t.Align()) != 0 {
+	// A mapping begins at a page: what is aligned in one is in every other.
+	if (m.lead+off)%int64(t.Align()) != 0 {
 		return nil, fmt.Errorf("byte %d is not aligned for %v: %w", off, t, syscall.EINVAL)
 	}
-	if r.escape(m, off, bytes) == nil {
-		return nil, os.ErrClosed
+	m, _, err = r.escape(off, bytes)
+	if err != nil || m == nil {
+		return nil, err
 	}
-	return p, nil
+	return m.addr(off), nil
 }
 
 // pointerFreeTypes remembers what plain found: it is asked once a type.

@@ -23,6 +23,9 @@ import (
 // The bytes are in the system's cache when it returns, as after a write by the
 // descriptor: [Region.Flush] makes them durable.
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {
+	if r == nil {
+		return 0, os.ErrInvalid
+	}
 	m := r.m.Load()
 	if m == nil {
 		return r.writeFallback(p, off)
@@ -71,12 +74,15 @@ func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 
 // writeFallback is WriteAt for all that memory did not take at once.
 func (r *Region) writeFallback(p []byte, off int64) (n int, err error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	switch {
 	case r.memoryOnly():
 		return r.writeMemoryOnly(p, off)
 	case r.appendMode:
 		return 0, errAppends
-	case off < 0 || len(p) == 0 || !r.fdWritable || r.closed.Load():
+	case off < 0 || len(p) == 0 || !r.fdWritable || r.isClosed():
 		return r.f.WriteAt(p, off)
 	}
 	if may := r.permittedPrefix(off, int64(len(p)), sys.Write); may < int64(len(p)) {
@@ -178,8 +184,8 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	size := r.size.Load()
 	switch {
-	case r.closed.Load():
-		return 0, wrap("write", r.name, os.ErrClosed)
+	case r.closing.Load():
+		return 0, wrap("write", r.name, r.closedOr(nil))
 	case off < 0:
 		return 0, &fs.PathError{Op: "writeat", Path: r.name, Err: errNegative}
 	case len(p) == 0:
@@ -232,6 +238,9 @@ func (m *mapping) storePages(p []byte, off int64) int {
 // does: past the end it extends the file, and with O_APPEND it writes at the
 // end of the file wherever the cursor is.
 func (r *Region) Write(p []byte) (int, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	if len(p) == 0 && !r.memoryOnly() {
 		return r.f.Write(p)
 	}

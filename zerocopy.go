@@ -17,6 +17,9 @@ import (
 // who hand it straight to the kernel: files, TCP and Unix connections.
 // Regular files are given the descriptor, everyone else copies.
 func (r *Region) WriteTo(w io.Writer) (int64, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	inFile, err := r.cursorInFD()
 	if err != nil {
 		return 0, wrap("read", r.name, err)
@@ -40,7 +43,7 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 
 // cursorInFD reports whether the cursor is the descriptor's.
 func (r *Region) cursorInFD() (inFile bool, err error) {
-	if r.closed.Load() {
+	if r.isClosed() {
 		return false, os.ErrClosed
 	}
 	r.cursor.Lock()
@@ -118,7 +121,7 @@ func (r *Region) writeMappedTo(w io.Writer) (total int64, err error) {
 		n = max(n, 0)
 		r.advance(int64(n))
 		total += int64(n)
-		if errors.Is(err, sys.Fault) || r.closed.Load() {
+		if errors.Is(err, sys.Fault) || r.isClosed() {
 			break
 		}
 		if err != nil {
@@ -166,6 +169,9 @@ func (r *Region) advance(n int64) {
 // copies, where it can; what others read goes through a buffer, because an
 // [io.Reader] may use all of a slice as scratch.
 func (r *Region) ReadFrom(src io.Reader) (int64, error) {
+	if err := r.checkValid(); err != nil {
+		return 0, err
+	}
 	if r.unsized {
 		return r.f.ReadFrom(src)
 	}
@@ -204,7 +210,7 @@ func isOSFile(src io.Reader) bool {
 // copyFDFrom lets the kernel copy from descriptor to descriptor. The size is
 // asked for afterwards, so the control lock need not be held meanwhile.
 func (r *Region) copyFDFrom(src io.Reader) (int64, error) {
-	if r.closed.Load() {
+	if r.isClosed() {
 		return r.f.ReadFrom(src)
 	}
 	r.cursor.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/seed-93fed273/mmap"
 )
@@ -20,7 +21,8 @@ import (
 //  3. There, a write inside that page succeeds and is lost; the file does not
 //     grow. A flush must not succeed while the file ends before it.
 //  4. A flush after a cut below bytes that were written may fail, wrapping
-//     io.ErrUnexpectedEOF, and once one has failed all that follow do.
+//     io.ErrUnexpectedEOF, and once one has failed all that follow do; below
+//     bytes that were only handed out it may fail once for each cut.
 //  5. WriteTo of a closed file: os blames the file that was to be written.
 //
 // Where a difference is accepted the oracle follows the Region, so that the
@@ -152,13 +154,16 @@ func (p *play) excuseFlush(c call, s state, got, want outcome) outcome {
 		return got
 	case l.failed:
 		want.err = like{target: io.ErrUnexpectedEOF}
+	case failed && l.warn && c.kind != opSync && strings.Contains(got.err.Error(), "handed out"):
+		l.warn = false // once for each cut
+		return got
 	case failed && l.wasCut && c.kind != opSync:
 		l.failed = true
 		return got
 	case l.lost > s.size && c.kind == opFlush:
 		want.err = like{target: io.ErrUnexpectedEOF}
 	case c.kind == opFlush && got.err == nil:
-		l.end, l.lost, l.wasCut = 0, 0, l.raw > s.size
+		l.end, l.lost, l.wasCut, l.warn = 0, 0, false, false
 	}
 	return want
 }
@@ -176,7 +181,8 @@ func (c call) nothing(s state) bool {
 type loss struct {
 	end    int64 // up to where bytes were written since the last Flush
 	raw    int64 // up to where writable bytes were handed out
-	wasCut bool  // the file was cut below one of these
+	wasCut bool  // the file was cut below end
+	warn   bool  // the file was cut below raw
 	lost   int64 // up to where a write was lost
 	dirty  bool  // its bytes may still be in the last page
 	failed bool  // a flush said so
@@ -187,11 +193,14 @@ func (l *loss) wrote(end int64) { l.end = max(l.end, end) }
 
 // dropped notes that the Region's own user did away with what is past size.
 func (l *loss) dropped(size int64) {
-	l.end, l.raw, l.lost = min(l.end, size), min(l.raw, size), min(l.lost, size)
+	l.end, l.lost = min(l.end, size), min(l.lost, size)
 }
 
 // cut notes that somebody cut the file.
-func (l *loss) cut(to int64) { l.wasCut = l.wasCut || to < l.end || to < l.raw }
+func (l *loss) cut(to int64) {
+	l.wasCut = l.wasCut || to < l.end
+	l.warn = l.warn || to < l.raw
+}
 
 // scrub writes zeros where the file is about to grow: a lost write may still
 // be in the last page, and the contract says nothing of who finds it there.

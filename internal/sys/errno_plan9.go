@@ -4,9 +4,10 @@ import "syscall"
 
 // The errors that the library itself returns.
 var (
-	NoSpace error = syscall.NewError("no space left on device")
-	Fault   error = syscall.NewError("bad address")
-	TooBig  error = syscall.NewError("file too large")
+	NoSpace     error = syscall.NewError("no space left on device")
+	Fault       error = syscall.NewError("bad address")
+	OutOfMemory error = syscall.NewError("out of memory")
+	TooBig      error = syscall.NewError("file too large")
 )
 
 // NoMemory is false: nothing is mapped on Plan 9.

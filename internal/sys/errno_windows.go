@@ -4,9 +4,10 @@ import "golang.org/x/sys/windows"
 
 // The errors that the library itself returns.
 const (
-	NoSpace = windows.ERROR_DISK_FULL
-	Fault   = windows.ERROR_NOACCESS
-	TooBig  = windows.ERROR_FILE_TOO_LARGE
+	NoSpace     = windows.ERROR_DISK_FULL
+	Fault       = windows.ERROR_NOACCESS
+	OutOfMemory = windows.ERROR_NOT_ENOUGH_MEMORY
+	TooBig      = windows.ERROR_FILE_TOO_LARGE
 )
 
 // NoMemory reports whether err says that addresses, maps or memory ran out.

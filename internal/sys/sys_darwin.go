@@ -13,6 +13,8 @@ const (
 	MapsPastEOF = true
 	// Coherent: the buffer cache is unified.
 	Coherent = true
+	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
+	SyncFileCoversMemory = false
 	// Direct is 0: there is F_NOCACHE instead, no flag of open(2).
 	Direct = 0
 	// DataSync is O_DSYNC.

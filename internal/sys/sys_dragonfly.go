@@ -8,6 +8,8 @@ const (
 	MapsPastEOF = true
 	// Coherent: the buffer cache is unified.
 	Coherent = true
+	// SyncFileCoversMemory: fsync(2) writes out what was stored to mappings.
+	SyncFileCoversMemory = true
 	// Direct is O_DIRECT.
 	Direct = unix.O_DIRECT
 	// DataSync is 0: there is no O_DSYNC.

@@ -17,6 +17,8 @@ const (
 	MapsPastEOF = true
 	// Coherent: read(2) and write(2) work on the pages that are mapped.
 	Coherent = true
+	// SyncFileCoversMemory: fsync(2) writes out what was stored to mappings.
+	SyncFileCoversMemory = true
 	// Direct is O_DIRECT.
 	Direct = unix.O_DIRECT
 	// DataSync is O_DSYNC.

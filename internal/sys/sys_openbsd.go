@@ -9,6 +9,8 @@ const (
 	// Coherent is false: mapped pages and the buffer cache are two copies, and
 	// Sync makes them one for a moment.
 	Coherent = false
+	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
+	SyncFileCoversMemory = false
 	// Direct is 0: there is no O_DIRECT.
 	Direct = 0
 	// DataSync is O_DSYNC, which is O_SYNC.

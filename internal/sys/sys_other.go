@@ -13,8 +13,10 @@ const (
 	MapsPastEOF     = false
 	MappingPinsSize = false
 	Coherent        = true // there is no memory to differ
-	Direct          = 0
-	DataSync        = 0
+	// SyncFileCoversMemory: fsync(2) writes out what was stored to mappings.
+	SyncFileCoversMemory = true
+	Direct               = 0
+	DataSync             = 0
 )
 
 // PageSize returns the size of a page in bytes, as far as there are pages.

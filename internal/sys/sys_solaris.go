@@ -14,6 +14,8 @@ const (
 	MapsPastEOF = true
 	// Coherent: read(2) and write(2) show and change mapped pages.
 	Coherent = true
+	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
+	SyncFileCoversMemory = false
 	// Direct is O_DIRECT.
 	Direct = unix.O_DIRECT
 	// DataSync is O_DSYNC.

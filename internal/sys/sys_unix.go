@@ -4,6 +4,7 @@ package sys
 
 import (
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -125,19 +126,39 @@ func Lock(b []byte) error { return unix.Mlock(b) }
 // Unlock calls munlock(2).
 func Unlock(b []byte) error { return unix.Munlock(b) }
 
-// addressSpace returns RLIMIT_AS where it is lower than what the processor
-// can address in a process.
+// addressSpace returns RLIMIT_AS where it is lower than what a process can
+// address here.
 func addressSpace() uint64 {
-	space := uint64(1) << 47
-	if unsafe.Sizeof(uintptr(0)) == 4 {
-		space = 3 << 30
-	}
+	space := addressable()
 	var limit unix.Rlimit
 	if unix.Getrlimit(rlimitAS, &limit) == nil && uint64(limit.Cur) < space {
 		space = uint64(limit.Cur)
 	}
 	return space
 }
+
+// addressable measures how many bytes of addresses a process has: 2^47 on
+// amd64, and as few as 2^38 on small 64-bit systems. It asks for one page in
+// the third quarter of ever smaller spaces until the system places it there.
+var addressable = sync.OnceValue(func() uint64 {
+	if unsafe.Sizeof(uintptr(0)) == 4 {
+		return 3 << 30
+	}
+	space := uint64(1) << 47
+	for ; space > 1<<32; space >>= 1 {
+		hint := uintptr(space / 4 * 3)
+		at, err := unix.MmapPtr(-1, 0, *(*unsafe.Pointer)(unsafe.Pointer(&hint)), uintptr(pageSize),
+			unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve)
+		if err != nil {
+			continue
+		}
+		_ = unix.MunmapPtr(at, uintptr(pageSize))
+		if uintptr(at) == hint {
+			break
+		}
+	}
+	return space
+})
 
 // duplicate is Reopen for a file that cannot be opened anew.
 func duplicate(f *os.File, fd uintptr) (*os.File, error) {

@@ -23,6 +23,8 @@ const (
 	MappingPinsSize = true
 	// Coherent: ReadFile and WriteFile work on the pages that are mapped.
 	Coherent = true
+	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
+	SyncFileCoversMemory = false
 	// Direct is FILE_FLAG_NO_BUFFERING, which os.OpenFile accepts.
 	Direct = windows.O_FILE_FLAG_NO_BUFFERING
 	// DataSync: there is only os.O_SYNC, FILE_FLAG_WRITE_THROUGH.
