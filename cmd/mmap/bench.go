@@ -9,11 +9,6 @@ import (
 	"time"
 )
 
-const (
-	kiB = 1 << 10
-	miB = 1 << 20
-)
-
 // benchVerb is `mmap bench`.
 var benchVerb = verb{
 	name:  "bench",
@@ -34,7 +29,7 @@ the file notices too.`,
 		fs.BoolVar(&o.cold, "cold", true, "measure cold reads too, where the system lets the cache be dropped")
 		fs.Int64Var(&o.size, "size", 0, "how many `MiB` to make, or to use of FILE at most (default 256)")
 		fs.StringVar(&o.dir, "dir", "", "the `folder` for the file made (default the system's temporary folder)")
-		return o.bench
+		return func(ctx context.Context, args []string, c *console) error { return o.bench(ctx, args, c.out, c.err) }
 	},
 }
 

@@ -175,3 +175,17 @@ func (b *bench) coldRound(w coldWork, by side) (float64, error) {
 	}
 	return float64(time.Since(begin).Nanoseconds()) / float64(max(n, 1)), err
 }
+
+// dropCache writes the file out, because dirty pages stay, and asks the system
+// to drop what its cache has of it. Pages that are mapped and in use stay too.
+func dropCache(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := clean(f, 0, 0); err != nil {
+		return err
+	}
+	return drop(f, 0, 0)
+}

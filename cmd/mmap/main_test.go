@@ -102,8 +102,8 @@ func TestUserFile(t *testing.T) {
 		size int
 		want []string
 	}{
-		{1, []string{": 1 bytes", "not measured: ReadAt 64 B: the file is too small", "not measured: WriteAt and Flush: only"}},
-		{5000, []string{": 4.883 KiB", "ReadAt 4 KiB", "not measured: ReadAt 1 MiB: the file is too small"}},
+		{1, []string{": 1 byte", "not measured: ReadAt 64 B: the file is too small", "not measured: WriteAt and Flush: only"}},
+		{5000, []string{": 4.88 KiB", "ReadAt 4 KiB", "not measured: ReadAt 1 MiB: the file is too small"}},
 		{miB + 1, []string{": the first 1 MiB of 1 MiB", "ReadAt 1 MiB", "not measured: cold reads: not wanted"}},
 	} {
 		name := file(t, c.size)
@@ -209,9 +209,9 @@ func TestUsage(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		{"", statusUsage, ``, `^usage: mmap`},
-		{"help", statusOK, `^usage: mmap`, ``},
-		{"-h", statusOK, `^usage: mmap`, ``},
+		{"", statusUsage, ``, `(?m)^usage: mmap`},
+		{"help", statusOK, `(?m)^usage: mmap`, ``},
+		{"-h", statusOK, `(?m)^usage: mmap`, ``},
 		{"help bench", statusOK, `^usage: mmap bench(.|\n)*-quick`, ``},
 		{"bench -h", statusOK, `^usage: mmap bench`, ``},
 		{"help nonsense", statusUsage, ``, `nonsense(.|\n)*usage: mmap`},

@@ -139,16 +139,3 @@ func (s *subject) String() string {
 	}
 	return fmt.Sprintf("%s: %s", s.name, size(s.size))
 }
-
-// size shows a number of bytes.
-func size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.4g GiB", float64(n)/(1<<30))
-	case n >= miB:
-		return fmt.Sprintf("%.4g MiB", float64(n)/miB)
-	case n >= kiB:
-		return fmt.Sprintf("%.4g KiB", float64(n)/kiB)
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
