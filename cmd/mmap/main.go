@@ -50,7 +50,7 @@ type verb struct {
 type action func(ctx context.Context, args []string, c *console) error
 
 // verbs is the table of what the command can do.
-var verbs = []verb{statVerb, warmVerb, evictVerb, lockVerb, whoVerb, benchVerb, versionVerb}
+var verbs = []verb{statVerb, warmVerb, evictVerb, lockVerb, whoVerb, doctorVerb, benchVerb, versionVerb}
 
 // The exit statuses.
 const (
@@ -115,7 +115,10 @@ func (v *verb) run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
-	return v.status(act(ctx, args, newConsole(stdout, stderr)), stderr)
+	c := newConsole(stdout, stderr)
+	err = act(ctx, args, c)
+	c.clear()
+	return v.status(err, stderr)
 }
 
 // status says what is to be said about err and returns the exit status.
@@ -208,11 +211,11 @@ func usage(w io.Writer) {
 func (v *verb) usage(w io.Writer) {
 	fmt.Fprintf(w, "usage: %s\n", v.line())
 	for paragraph := range strings.SplitSeq(v.long, "\n") {
-		fmt.Fprintln(w)
 		if strings.HasPrefix(paragraph, " ") { // an example
 			fmt.Fprintln(w, paragraph)
 			continue
 		}
+		fmt.Fprintln(w)
 		for _, line := range wrap(paragraph, helpWidth) {
 			fmt.Fprintln(w, line)
 		}

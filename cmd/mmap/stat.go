@@ -252,7 +252,7 @@ func (s *survey) table(c *console) []string {
 		rows = append(rows, s.entries[i].row(s.watched))
 	}
 	if s.files != 1 {
-		s.all.name = "total, " + count(s.files, "file")
+		s.all.name = count(s.files, "file")
 		rows = append(rows, s.all.row(s.watched))
 	}
 	lines := align(rows, width, bar)
@@ -345,18 +345,31 @@ func (e *entry) bar(c *console, width int) string {
 	}
 	var b strings.Builder
 	for i := range width {
-		at := i * len(e.cells) / width
-		cell := e.cells[at]
+		cell, mark := e.part(i, width)
 		shade := shades[shadeOf(cell)]
 		switch {
-		case e.marks != nil && e.marks[at] > 0:
+		case mark > 0:
 			shade = c.paint(green, shade)
-		case e.marks != nil && e.marks[at] < 0:
+		case mark < 0:
 			shade = c.paint(red, shade)
 		}
 		b.WriteString(shade)
 	}
 	return b.String()
+}
+
+// part adds up what one of width characters of the bar stands for.
+func (e *entry) part(i, width int) (cell tally, mark int) {
+	n := len(e.cells)
+	from := i * n / width
+	for at := from; at < max((i+1)*n/width, from+1); at++ {
+		cell.Pages += e.cells[at].Pages
+		cell.Resident += e.cells[at].Resident
+		if e.marks != nil {
+			mark += e.marks[at]
+		}
+	}
+	return cell, mark
 }
 
 // shadeOf returns which of the five shades a part has. The first is for none

@@ -94,7 +94,7 @@ func refuse(name string, info fs.FileInfo) error {
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
 		if system := pseudo(name); system != "" {
-			return fmt.Errorf("%s: the kernel makes its content when it is read (%s): the page cache never holds it", name, system)
+			return fmt.Errorf("%s: the kernel makes its content as it is read (%s): it has no pages in the cache and cannot be mapped", name, system)
 		}
 		return nil
 	case mode&fs.ModeNamedPipe != 0:
