@@ -17,7 +17,7 @@ var evictVerb = verb{
 	args:  "[flags] FILE|DIR...",
 	short: "drop files from the cache, and say what stayed and why",
 	long: `Evict writes what is dirty of each file to the disk and asks the system to drop the file from the page cache. The system keeps what a process has mapped and uses, what is locked, and what is being written: evict says how much stayed, why, and which processes use it. If something stayed, the exit status is 1.
-Evicting costs nothing but the reading of the file when it is used next; to nobody is a byte lost.`,
+Nothing is lost: what was evicted is read from the disk again when it is used next.`,
 	flags: func(fs *flag.FlagSet) action {
 		var o evictOptions
 		fs.BoolVar(&o.recurse, "r", false, "look into folders inside folders")

@@ -146,24 +146,30 @@ const window = 256 * miB
 
 // eachWindow calls fn for the file's pages in pieces: the number of the first
 // page, and for each whether it is in the cache. A file that became shorter
-// meanwhile has nothing there.
+// meanwhile has nothing there. The file is mapped only where it is partly in
+// the cache, or where nothing else tells.
 func eachWindow(f *os.File, size int64, fn func(first int64, in []bool) error) error {
-	r, err := mmap.Map(f, &mmap.Options{Prot: mmap.ProtRead})
-	if err != nil {
-		return mapReason(err)
-	}
-	defer r.Close()
+	var r *mmap.Region
+	defer func() {
+		if r != nil {
+			r.Close()
+		}
+	}()
 	good := trusted(f)
 	for off := int64(0); off < size; off += window {
 		n := min(window, size-off)
-		var in []bool
-		if st, err := cachestat(f, off, n); err == nil && good && st.resident == 0 {
-			in = make([]bool, pagesOf(n))
-		} else if n > r.Size()-off {
-			n = max(r.Size()-off, 0)
-		}
-		if in == nil && n > 0 {
-			if in, err = r.Resident(off, n); err != nil {
+		in := allOrNone(f, off, n, good)
+		if in == nil {
+			var err error
+			if r == nil {
+				if r, err = mmap.Map(f, &mmap.Options{Prot: mmap.ProtRead}); err != nil {
+					return mapReason(err)
+				}
+			}
+			if n = min(n, r.Size()-off); n > 0 {
+				in, err = r.Resident(off, n)
+			}
+			if err != nil {
 				return mapReason(err)
 			}
 		}
@@ -172,6 +178,21 @@ func eachWindow(f *os.File, size int64, fn func(first int64, in []bool) error) e
 		}
 	}
 	return nil
+}
+
+// allOrNone returns the pages of a window when cachestat(2) counts all of them
+// or none, and is to be believed; otherwise nil.
+func allOrNone(f *os.File, off, n int64, good bool) []bool {
+	pages := pagesOf(n)
+	st, err := cachestat(f, off, pages*pageSize)
+	if err != nil || !good || st.resident != 0 && st.resident < pages {
+		return nil
+	}
+	in := make([]bool, pages)
+	for i := range in {
+		in[i] = st.resident > 0
+	}
+	return in
 }
 
 // mapReason says why a map did not tell what is in the cache.

@@ -243,6 +243,9 @@ func barWidth(width int) int {
 func (s *survey) table(c *console) []string {
 	width := c.width()
 	bar := barWidth(width)
+	if s.watched && width < 100 {
+		bar = min(bar, 10) // two columns more
+	}
 	head := []string{"FILE", "SIZE", "RESIDENT", "%", "DIRTY", "WRITING"}
 	if s.watched {
 		head = append(head, "CAME", "WENT")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -155,7 +156,7 @@ type warmer struct {
 	rate  int64 // bytes a second; 0: no limit
 	began time.Time
 
-	jobs   []job
+	jobs   []*job
 	wanted int64 // bytes that were asked for
 	need   int64 // of these, bytes to be read
 	blind  int   // files of which nothing tells what is missing
@@ -168,12 +169,24 @@ type job struct {
 	wanted  []span // what was asked for
 	missing []span // what is not in the cache
 	blind   bool   // nothing tells what is missing
-	failed  bool
+
+	mu  sync.Mutex
+	err error // the first error of reading it
+}
+
+// failed notes an error of reading the file. A file that became shorter
+// meanwhile has nothing there, which is none.
+func (j *job) failed(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil && err != io.EOF && j.err == nil {
+		j.err = err
+	}
 }
 
 // add plans what to do with the parts of a file: nil is all of it.
 func (w *warmer) add(name string, parts ranges) error {
-	j := job{name: name}
+	j := &job{name: name}
 	if err := j.plan(parts); err != nil {
 		w.c.fail(err)
 		return w.ctx.Err()
@@ -215,63 +228,78 @@ const (
 	readers = 8
 )
 
-// readAll reads what is missing of all files.
+// piece is a part of a file that is to be read.
+type piece struct {
+	span
+	f    *os.File
+	job  *job
+	done *sync.WaitGroup // all pieces of the file
+}
+
+// readAll reads what is missing of all files, several pieces at a time, and
+// says what could not be read.
 func (w *warmer) readAll() {
 	w.began = time.Now()
-	for i := range w.jobs {
-		j := &w.jobs[i]
-		if len(j.missing) == 0 || w.ctx.Err() != nil {
-			continue
+	pieces := make(chan piece)
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() { read(pieces) })
+	}
+	for _, j := range w.jobs {
+		if len(j.missing) > 0 && w.ctx.Err() == nil {
+			j.failed(w.hand(j, pieces))
 		}
-		if err := w.readFile(j); err != nil {
-			j.failed = true
-			w.c.fail(err)
+	}
+	close(pieces)
+	all.Wait()
+	for _, j := range w.jobs {
+		if j.err != nil {
+			w.c.fail(j.err)
 		}
 	}
 }
 
-// readFile reads what is missing of one file, several pieces at a time.
-func (w *warmer) readFile(j *job) error {
+// read reads pieces until there are no more.
+func read(pieces <-chan piece) {
+	b := make([]byte, pieceSize)
+	for p := range pieces {
+		_, err := p.f.ReadAt(b[:p.n], p.off)
+		p.job.failed(err)
+		p.done.Done()
+	}
+}
+
+// hand hands out the pieces of a file, no faster than the rate allows. The file
+// is closed when all are read.
+func (w *warmer) hand(j *job, pieces chan<- piece) error {
 	f, _, err := openRegular(j.name)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	exactly(f)
-	pieces, errs := make(chan span), make(chan error, readers)
-	for range readers {
-		go func() { errs <- w.reader(f, pieces) }()
-	}
-	w.hand(j.missing, pieces)
-	for range readers {
-		if bad := <-errs; err == nil {
-			err = bad
-		}
-	}
-	return err
-}
-
-// hand hands out the pieces, no faster than the rate allows.
-func (w *warmer) hand(spans []span, pieces chan<- span) {
-	defer close(pieces)
+	var done sync.WaitGroup
+	defer func() {
+		go func() {
+			done.Wait()
+			f.Close()
+		}()
+	}()
 	most := int64(pieceSize)
 	if w.rate > 0 {
 		most = max(min(most, w.rate/20/pageSize*pageSize), pageSize)
 	}
-	for _, s := range spans {
+	for _, s := range j.missing {
 		for s.n > 0 {
-			p := span{s.off, min(s.n, most)}
+			p := piece{span{s.off, min(s.n, most)}, f, j, &done}
 			if !w.pause(p.n) {
-				return
+				return nil
 			}
-			select {
-			case pieces <- p:
-			case <-w.ctx.Done():
-				return
-			}
+			done.Add(1)
+			pieces <- p
 			s.off, s.n = s.off+p.n, s.n-p.n
 		}
 	}
+	return nil
 }
 
 // pause waits until n more bytes are allowed, and reports whether to go on.
@@ -305,19 +333,6 @@ func (w *warmer) state(done int64) string {
 	return text
 }
 
-// reader reads pieces until there are no more. A file that became shorter
-// meanwhile has nothing there.
-func (w *warmer) reader(f *os.File, pieces <-chan span) error {
-	var first error
-	p := make([]byte, pieceSize)
-	for s := range pieces {
-		if _, err := f.ReadAt(p[:s.n], s.off); err != nil && err != io.EOF && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
 // report says what was done, and whether it lasts.
 func (w *warmer) report() error {
 	took := time.Since(w.began)
@@ -337,9 +352,8 @@ func (w *warmer) report() error {
 
 // gone returns how many bytes of what was read have left the cache again.
 func (w *warmer) gone() (n int64) {
-	for i := range w.jobs {
-		j := &w.jobs[i]
-		if j.blind || j.failed || len(j.missing) == 0 {
+	for _, j := range w.jobs {
+		if j.blind || j.err != nil || len(j.missing) == 0 {
 			continue
 		}
 		f, info, err := openRegular(j.name)
