@@ -6,3 +6,6 @@ package main
 const holdEnv = "MMAP_TEST_HOLD"
 
 func holdFile(string) {}
+
+// asChild would prepare a process that becomes the command.
+func asChild() {}

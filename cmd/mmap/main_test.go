@@ -19,6 +19,7 @@ const childEnv = "MMAP_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
+		asChild()
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if hold := os.Getenv(holdEnv); hold != "" {

@@ -42,6 +42,9 @@ type residency struct {
 // errNotOwner is why Linux does not tell everybody.
 var errNotOwner = errors.New("Linux tells only who owns the file or may write it")
 
+// errFiltered is why it does not tell in a sandbox.
+var errFiltered = errors.New("permission denied: by a seccomp filter, or because the file is another's")
+
 // inspect asks how much of f, which has size bytes, is in the cache. With cells
 // above 0 it also asks for each of so many equal parts, or for each page where
 // there are fewer.
@@ -199,6 +202,8 @@ func allOrNone(f *os.File, off, n int64, good bool) []bool {
 func mapReason(err error) error {
 	var path *os.PathError
 	switch {
+	case runtime.GOOS == "linux" && errors.Is(err, os.ErrPermission) && !cachestatWorks():
+		return errFiltered
 	case runtime.GOOS == "linux" && errors.Is(err, os.ErrPermission):
 		return errNotOwner
 	case errors.Is(err, errors.ErrUnsupported):
