@@ -17,7 +17,7 @@ import (
 // reading, and notes what was checked. When is "before" or "after" the file
 // was written to.
 func (b *bench) check(when string) error {
-	p, err := b.subject.openPair(os.O_RDONLY)
+	p, err := b.openFor(2, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -47,16 +47,16 @@ func (b *bench) check(when string) error {
 	if err := b.same("reading at random", want, got, err); err != nil {
 		return err
 	}
-	b.report.checked = append(b.report.checked, fmt.Sprintf("%s: %s, ReadAt at %d random places (%x)", when, note, scatters, want[:4]))
+	b.report.Checked = append(b.report.Checked, fmt.Sprintf("%s: %s, ReadAt at %d random places (%x)", when, note, scatters, want[:4]))
 	return nil
 }
 
 // digest returns the hash of what feed reads from h.
 func (b *bench) digest(what string, h handle, feed func(hash.Hash, handle) error) ([]byte, error) {
-	b.say("checking: " + what)
+	b.c.progress("checking: %s", what)
 	sum := sha256.New()
 	if err := feed(sum, h); err != nil {
-		return nil, b.subject.shorter(err)
+		return nil, err
 	}
 	return sum.Sum(nil), b.ctx.Err()
 }
@@ -72,11 +72,11 @@ func (b *bench) same(what string, want, got []byte, err error) error {
 
 // sequence feeds the hash from the beginning on, with io.Copy.
 func (b *bench) sequence(sum hash.Hash, h handle) error {
-	if _, err := h.Seek(0, io.SeekStart); err != nil {
+	if _, err := h.(file).Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	for left := b.subject.used; left > 0 && b.ctx.Err() == nil; {
-		n, err := io.CopyN(sum, h, min(left, 16*miB))
+		n, err := io.CopyN(sum, h.(file), min(left, 16*miB))
 		if err != nil {
 			return err
 		}

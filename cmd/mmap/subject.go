@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap"
+	expmmap "golang.org/x/exp/mmap"
 )
 
 // subject is the file under measurement.
@@ -27,12 +31,14 @@ func findSubject(name string, limit int64) (*subject, error) {
 		return nil, err
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a directory: give the name of a file", name)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file: it cannot be mapped and read at any place", name)
-	case info.Size() == 0:
-		return nil, fmt.Errorf("%s is empty: reads at a place, sequential reads and View cannot be measured without bytes", name)
 	}
-	f, err := os.Open(name)
+	if err := refuse(name, info); err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 {
+		return nil, fmt.Errorf("%s is empty: there is nothing to read", name)
+	}
+	f, info, err := openRegular(name)
 	if err != nil {
 		return nil, err
 	}
@@ -87,58 +93,77 @@ func (s *subject) remove() error {
 	return os.Remove(s.name)
 }
 
-// handle is what is measured of *os.File and *mmap.Region alike.
-type handle interface {
-	io.ReadSeeker
-	io.ReaderAt
-	io.WriterAt
-	io.Closer
-}
-
-// side is one of the two that are compared.
-type side int
-
-// The sides.
-const (
-	osFile side = iota
-	region
-)
-
-// open opens the file for one side.
-func (s *subject) open(by side, flag int) (handle, error) {
-	if by == osFile {
-		return os.OpenFile(s.name, flag, 0)
-	}
-	return mmap.OpenFile(s.name, flag, 0, nil)
-}
-
-// pair is the file opened both ways.
-type pair [2]handle
-
-// openPair opens the file both ways.
-func (s *subject) openPair(flag int) (p pair, err error) {
-	for by := range p {
-		if p[by], err = s.open(side(by), flag); err != nil {
-			p.close()
-			return pair{}, err
-		}
-	}
-	return p, nil
-}
-
-// close closes what is open of the pair.
-func (p pair) close() {
-	for _, h := range p {
-		if h != nil {
-			h.Close()
-		}
-	}
-}
-
 // shorter says that a file ended before its time.
 func (s *subject) shorter(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &os.PathError{Op: "read", Path: s.name, Err: fmt.Errorf("the file became shorter meanwhile: %w", syscall.EIO)}
 	}
 	return err
+}
+
+// handle is what all sides can do.
+type handle interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// file is what *os.File and *mmap.Region can do besides.
+type file interface {
+	handle
+	io.ReadSeeker
+	io.WriterAt
+}
+
+// side is one of those that are compared.
+type side int
+
+// The sides. All can read at a place; the first two can do the rest.
+const (
+	osFile side = iota
+	region
+	expMmap
+	allSides = 3
+)
+
+// String names the side, as the table does.
+func (by side) String() string { return [...]string{"os.File", "Region", "x/exp/mmap"}[by] }
+
+// open opens the file for one side.
+func (s *subject) open(by side, flag int) (handle, error) {
+	switch by {
+	case osFile:
+		return os.OpenFile(s.name, flag, 0)
+	case region:
+		return mmap.OpenFile(s.name, flag, 0, nil)
+	}
+	return expmmap.Open(s.name)
+}
+
+// handles is the file opened by several sides, in their order.
+type handles []handle
+
+// close closes them.
+func (set handles) close() {
+	for _, h := range set {
+		h.Close()
+	}
+}
+
+// unfaulted runs fn, in which x/exp/mmap reads, and makes an error of a fault:
+// that is what a file that became shorter does to it.
+func unfaulted(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		switch bad := recover().(type) {
+		case nil:
+		case interface {
+			runtime.Error
+			Addr() uintptr
+		}:
+			err = io.ErrUnexpectedEOF
+		default:
+			panic(bad)
+		}
+	}()
+	return fn()
 }
