@@ -35,6 +35,7 @@ import (
 // takes a third of its limit, or less, on two processors that do nothing else.
 var parts = []part{
 	{"model", "random calls against os.File, on real file systems", 7 * time.Minute, nil, runModel},
+	{"linear", "concurrent calls, and an order that explains them", 6 * time.Minute, nil, runLinear},
 	{"powercut", "what Flush covered is there after the power went", 2 * time.Minute, []need{root, loop}, runPowerCuts},
 	{"reorder", "the same, of a disk that loses what it was not told to flush", time.Minute, []need{root, loop, fuseDevice}, runReorder},
 	{"failing", "storage that fails, file systems that are full", 2 * time.Minute, []need{root, fuseDevice, loop}, runFailing},
