@@ -64,7 +64,7 @@ type runner struct {
 	packages []source
 	all      []mutant
 	tests    map[int][]test // by mutant: the tests that come there
-	took     map[test]time.Duration
+	timings  map[test]timing
 
 	mu       sync.Mutex
 	verdicts map[name]verdict
@@ -203,30 +203,35 @@ type outcome struct {
 	work   time.Duration // of a processor
 }
 
+// limits are how long tests may take: by the clock, which a busy machine needs
+// more of, and of a processor, which a loop uses up.
+type limits struct{ took, work time.Duration }
+
 // run runs tests of one package, with a mutant, or with 0 none.
-func (r *runner) run(ctx context.Context, pkg string, names []string, mutant int, reach string, limit time.Duration) (outcome, error) {
+func (r *runner) run(ctx context.Context, pkg string, names []string, mutant int, reach string, limit limits) (outcome, error) {
 	dir, err := os.MkdirTemp(r.dir, "run")
 	if err != nil {
 		return outcome{}, err
 	}
 	defer run.RemoveAll(dir)
 	at := slices.IndexFunc(r.packages, func(s source) bool { return s.path == pkg })
-	bound, cancel := context.WithTimeout(ctx, limit+5*time.Second)
+	bound, cancel := context.WithTimeout(ctx, limit.took+5*time.Second)
 	defer cancel()
 	env := []string{"TMPDIR=" + dir, mutantEnv + "=" + strconv.Itoa(mutant), reachEnv + "=" + reach}
-	out, work, err := run.Measured(bound, r.packages[at].dir, env, r.binary(pkg), "-test.short", "-test.failfast",
-		"-test.timeout="+limit.String(), "-test.run=^("+strings.Join(names, "|")+")$")
+	args := []string{"-c", fmt.Sprintf(`ulimit -t %.0f; exec "$@"`, limit.work.Seconds()+1), "sh", r.binary(pkg),
+		"-test.short", "-test.failfast", "-test.timeout=" + limit.took.String(), "-test.run=^(" + strings.Join(names, "|") + ")$"}
+	out, work, err := run.Measured(bound, r.packages[at].dir, env, "sh", args...)
 	return outcome{err == nil, out, work}, ctx.Err()
 }
 
 // record runs each test by itself, without a mutant, and notes where it comes. A
 // test that fails there, or takes too long, is not used.
 func (r *runner) record(ctx context.Context) error {
-	timings, err := r.timings(ctx)
+	timings, err := r.readTimings(ctx)
 	if err != nil {
 		return err
 	}
-	r.tests, r.took = map[int][]test{}, map[test]time.Duration{}
+	r.tests, r.timings = map[int][]test{}, map[test]timing{}
 	used := 0
 	for _, t := range timings {
 		switch id := (test{t.Pkg, t.Name}); {
@@ -236,7 +241,7 @@ func (r *runner) record(ctx context.Context) error {
 			fmt.Printf("not used: %s takes %v of a processor\n", t.Name, t.Work.Round(time.Millisecond))
 		default:
 			used++
-			r.took[id] = t.Took
+			r.timings[id] = t
 			for _, n := range t.Reached {
 				r.tests[n] = append(r.tests[n], id)
 			}
@@ -246,8 +251,8 @@ func (r *runner) record(ctx context.Context) error {
 	return nil
 }
 
-// timings returns what is known of each test, from the state if it is there.
-func (r *runner) timings(ctx context.Context) (all []timing, err error) {
+// readTimings returns what is known of each test, from the state if it is there.
+func (r *runner) readTimings(ctx context.Context) (all []timing, err error) {
 	file := filepath.Join(r.dir, "tests")
 	if text, err := os.ReadFile(file); err == nil {
 		return all, json.Unmarshal(text, &all)
@@ -284,7 +289,7 @@ func (r *runner) time(ctx context.Context, t *timing) error {
 			return err
 		}
 		begin := time.Now()
-		o, err := r.run(ctx, t.Pkg, []string{t.Name}, 0, file, 2*time.Minute)
+		o, err := r.run(ctx, t.Pkg, []string{t.Name}, 0, file, limits{5 * time.Minute, 5 * time.Minute})
 		if err != nil {
 			return err
 		}
@@ -369,7 +374,7 @@ func (r *runner) try(ctx context.Context, n int) (v verdict, by string, err erro
 		return notReached, "", nil
 	}
 	r.mu.Lock()
-	cost := func(t test) time.Duration { return r.took[t] / time.Duration(1+r.kills[t]) }
+	cost := func(t test) time.Duration { return r.timings[t].Took / time.Duration(1+r.kills[t]) }
 	slices.SortStableFunc(tests, func(a, b test) int { return cmp.Compare(cost(a), cost(b)) })
 	r.mu.Unlock()
 	for some := 6; len(tests) > 0; some *= 2 {
@@ -393,13 +398,14 @@ func (r *runner) try(ctx context.Context, n int) (v verdict, by string, err erro
 }
 
 // batch returns the tests of one package, and how long they may take with a
-// mutant in the code, which may loop.
-func (r *runner) batch(tests []test, pkg string) (names []string, limit time.Duration) {
-	limit = 15 * time.Second
+// mutant in the code, which may loop or wait for ever.
+func (r *runner) batch(tests []test, pkg string) (names []string, limit limits) {
+	limit = limits{45 * time.Second, 10 * time.Second}
 	for _, t := range tests {
 		if t.pkg == pkg {
 			names = append(names, t.name)
-			limit += 5 * r.took[t]
+			limit.took += 10 * r.timings[t].Took
+			limit.work += 5 * r.timings[t].Work
 		}
 	}
 	return names, limit
