@@ -4,8 +4,8 @@ go 1.26.0
 
 require (
 	github.com/edsrzf/mmap-go v1.2.0
-	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/seed-93fed273/mmap v0.0.0
+	github.com/seed-93fed273/mmap/torture v0.0.0
 	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e
 	golang.org/x/sys v0.49.0
 	gonum.org/v1/plot v0.17.0
@@ -18,8 +18,12 @@ require (
 	git.sr.ht/~sbinet/gg v0.7.0 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
+	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
 	golang.org/x/image v0.30.0 // indirect
 	golang.org/x/text v0.28.0 // indirect
 )
 
-replace github.com/seed-93fed273/mmap => ../
+replace (
+	github.com/seed-93fed273/mmap => ../
+	github.com/seed-93fed273/mmap/torture => ../torture
+)

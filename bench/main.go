@@ -34,9 +34,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 func main() {
+	fusefs.Serve()
 	var (
 		quick  = flag.Bool("quick", false, "end in two minutes: fewer rounds, smaller files")
 		rows   = flag.String("rows", "", "only these rows, as P1,P5")
@@ -48,13 +51,13 @@ func main() {
 		prof   = flag.String("cpuprofile", "", "write a CPU profile of the rows there")
 		asJSON = flag.Bool("figures", false, "print the figures of all rounds as JSON, and no table")
 		ablate = flag.Bool("mechanisms", false, "switch off each mechanism of the library in turn, and write mechanisms.md; with -rows those of these rows")
-		slowFS = flag.String("slowfs", "", "serve the slow file system of P20 there; bench starts this by itself")
+		long   = flag.String("long", "", "draw a long.csv of the command torture as an SVG beside it, and measure nothing")
 	)
 	flag.Parse()
 	var err error
 	switch {
-	case *slowFS != "":
-		err = serveSlowFS(*slowFS)
+	case *long != "":
+		err = plotLong(*long)
 	case *count != "":
 		err = countMode(*count, *times, *dir)
 	case *ablate:

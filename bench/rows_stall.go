@@ -81,11 +81,6 @@ func rowSlowPage(l *lab, report func(cell)) {
 	wait := pick(l, 3*time.Second, time.Second)
 	fs := mountSlowFS(l, wait)
 	defer fs.unmount()
-	next := 0
-	file := func() string { // a file whose slow page nobody has read
-		next++
-		return fs.file(next)
-	}
 	warmUp := func(r reader) { // until it is mapped, and knows its first pages
 		for range 16 {
 			must1(r.ReadAt(make([]byte, page), 0))
@@ -93,7 +88,7 @@ func rowSlowPage(l *lab, report func(cell)) {
 	}
 	run := func(o opener, read func(r reader)) func() []float64 {
 		return func() []float64 {
-			r := o.open(file())
+			r := o.open(fs.file())
 			defer r.Close()
 			warmUp(r)
 			collection, late, took := stall(func() { read(r) }, false)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 // A case is an operation on a file with a fault, done by a Region and by an
@@ -51,6 +52,14 @@ type operation struct {
 	writes bool  // it may succeed in memory and fail at the Flush
 	do     func(t target) outcome
 }
+
+// The files have so many pages, of which one fails; one that is cut ends in it.
+const (
+	faultyPage  = 20
+	faultyPages = 64
+	faultySize  = faultyPages * 4096
+	faultyEnd   = faultyPage*4096 + 100
+)
 
 // Offsets around the page that fails.
 const (
@@ -262,15 +271,15 @@ func writeTwice(t target) error {
 }
 
 // faults are all of them, in the order in which they are tried.
-var faults = []string{
-	faultNone, faultEIO, faultStale, faultShort, faultSlow,
-	faultNoRoom, faultWrite, faultFsync, faultShrink, faultDead,
+var faults = []fusefs.Fault{
+	fusefs.None, fusefs.ReadEIO, fusefs.ReadStale, fusefs.ReadShort, fusefs.ReadSlow,
+	fusefs.WriteENOSPC, fusefs.WriteEIO, fusefs.FsyncEIO, fusefs.Shrunk, fusefs.Dead,
 }
 
 // The words of the child: "begin CASE", then one of "same", "memory", "sticky"
 // and "wrong: WHY"; "end" when there are no more.
 
-// childCases runs the cases from one on, in a directory, with files of a kind.
+// childCases runs the cases from one on, in a directory, with files of a mode.
 func childCases(args []string) error {
 	from, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -281,7 +290,8 @@ func childCases(args []string) error {
 		return err
 	}
 	sinkName = args[0] + ".sink"
-	var srv *faulty
+	mode := fusefs.Mode(args[3])
+	var srv *fusefs.Files
 	n := 0
 	for _, fault := range faults {
 		for _, st := range states {
@@ -290,32 +300,32 @@ func childCases(args []string) error {
 					continue
 				}
 				if srv == nil {
-					if srv, err = mountFaulty(args[0], wait, args[3]); err != nil {
+					if srv, err = fusefs.MountFiles(args[0], mode, wait); err != nil {
 						return err
 					}
 				}
 				say("begin %s, %s: %s", fault, st.name, op.name)
-				verdict, err := runCase(srv, args[3], n, fault, st, op)
+				verdict, err := runCase(srv, mode, n, fault, st, op)
 				if err != nil {
 					return err
 				}
 				say("%s", verdict)
-				if fault == faultDead {
-					srv.end()
+				if fault == fusefs.Dead {
+					srv.Close()
 					srv = nil
 				}
 			}
 		}
 	}
 	if srv != nil {
-		srv.end()
+		srv.Close()
 	}
 	say("end")
 	return nil
 }
 
 // runCase does an operation on both sides. A hang is a crash.
-func runCase(srv *faulty, kind string, n int, fault string, st state, op operation) (string, error) {
+func runCase(srv *fusefs.Files, mode fusefs.Mode, n int, fault fusefs.Fault, st state, op operation) (string, error) {
 	hang := time.AfterFunc(time.Minute, func() {
 		b := make([]byte, 1<<16)
 		fmt.Fprintf(os.Stderr, "hangs\n%s", b[:runtime.Stack(b, true)])
@@ -326,11 +336,11 @@ func runCase(srv *faulty, kind string, n int, fault string, st state, op operati
 	var names [2]string
 	for i := range sides {
 		name := fmt.Sprintf("%d.%d", n, i)
-		if err := srv.order("new", name, ""); err != nil {
+		if err := newFile(srv, name); err != nil {
 			return "", err
 		}
 		var err error
-		if sides[i], err = openTarget(filepath.Join(srv.dir, name), i == 0); err != nil {
+		if sides[i], err = openTarget(filepath.Join(srv.Dir, name), i == 0); err != nil {
 			return "", err
 		}
 		if err := st.warm(sides[i]); err != nil {
@@ -340,34 +350,47 @@ func runCase(srv *faulty, kind string, n int, fault string, st state, op operati
 	}
 	for _, name := range names {
 		if st.lost {
-			if err := srv.order("evict", name, ""); err != nil {
+			if err := srv.Evict(name); err != nil {
 				return "", err
 			}
 		}
-		if fault == faultDead && name == names[0] {
+		if fault == fusefs.Dead && name == names[0] {
 			continue
 		}
-		if err := srv.order("arm", name, fault); err != nil {
+		if err := srv.Arm(name, fault); err != nil {
 			return "", err
 		}
 	}
-	t := trial{srv: srv, kind: kind, name: names[0], fault: fault, op: op, r: sides[0].(*mmap.Region)}
+	t := trial{srv: srv, mode: mode, name: names[0], fault: fault, op: op, r: sides[0].(*mmap.Region)}
 	t.got, t.want = op.do(sides[0]), op.do(sides[1])
 	var err error
-	if t.well, err = healthy(srv.dir, op); err != nil {
+	if t.well, err = healthy(srv.Dir, op); err != nil {
 		return "", err
 	}
 	verdict := t.judge()
 	_ = sides[0].Close()
 	_ = sides[1].Close()
-	if fault != faultDead {
+	if fault != fusefs.Dead {
 		for _, name := range names {
-			if err := srv.order("remove", name, ""); err != nil {
+			if err := srv.Remove(name); err != nil {
 				return "", err
 			}
 		}
 	}
 	return verdict, nil
+}
+
+// newFile makes a file that is well.
+func newFile(srv *fusefs.Files, name string) error {
+	return srv.New(name, faultySize, faultyPage*4096, 1)
+}
+
+// openTarget opens a file for reading and writing, by a Region or by os.
+func openTarget(name string, region bool) (target, error) {
+	if region {
+		return mmap.OpenFile(name, os.O_RDWR, 0, nil)
+	}
+	return os.OpenFile(name, os.O_RDWR, 0)
 }
 
 // healthy does an operation on an equal file that is well.
@@ -388,9 +411,10 @@ func healthy(dir string, op operation) (outcome, error) {
 // trial is a case being judged: what a Region gave, what an os.File gave beside
 // it, and what one gives on a file that is well.
 type trial struct {
-	srv             *faulty
-	kind            string
-	name, fault     string
+	srv             *fusefs.Files
+	mode            fusefs.Mode
+	name            string
+	fault           fusefs.Fault
 	op              operation
 	r               *mmap.Region
 	got, want, well outcome
@@ -414,19 +438,19 @@ func (t *trial) judge() string {
 			return wrong + "; and Flush says nil"
 		}
 		return t.sticky()
-	case t.kind == kindDirect && strings.HasPrefix(t.op.name, "View") && errors.Is(t.got.err, unix.ENODEV):
+	case t.mode == fusefs.Direct && strings.HasPrefix(t.op.name, "View") && errors.Is(t.got.err, unix.ENODEV):
 		return "same" // there is no memory to view, and it says so
-	case t.op.name == "Sync" && t.got.err != nil && (t.fault == faultWrite || t.fault == faultNoRoom):
+	case t.op.name == "Sync" && t.got.err != nil && (t.fault == fusefs.WriteEIO || t.fault == fusefs.WriteENOSPC):
 		return t.sticky() // of what an os.File had written through
-	case t.kind == kindMapped && !t.op.writes && t.got.err != nil && (t.fault == faultWrite || t.fault == faultNoRoom):
+	case t.mode == fusefs.Mapped && !t.op.writes && t.got.err != nil && (t.fault == fusefs.WriteEIO || t.fault == fusefs.WriteENOSPC):
 		return t.sticky() // a direct read first writes what was stored, and says how that went
 	case t.op.name == "View, store" && t.fails(readAt(at, 1)):
 		return "same" // a page must be read before it is stored to
-	case t.fault == faultShort && errors.As(t.got.err, new(*mmap.FaultError)) && t.want.err != nil:
+	case t.fault == fusefs.ReadShort && errors.As(t.got.err, new(*mmap.FaultError)) && t.want.err != nil:
 		return "same" // the file's size changes to and fro
 	case !t.op.writes && t.got.n > t.want.n && alike(t.got.err, t.want.err) && bytes.HasPrefix(t.well.data, t.got.data):
 		return "memory" // it had the beginning
-	case (t.fault == faultShort || t.fault == faultShrink) && t.padded():
+	case (t.fault == fusefs.ReadShort || t.fault == fusefs.Shrunk) && t.padded():
 		return "memory"
 	}
 	return wrong
@@ -459,8 +483,8 @@ func (o outcome) String() string { return fmt.Sprintf("%d, %v", o.n, o.err) }
 // well again.
 func (t *trial) sticky() string {
 	for round := range 3 {
-		if round == 1 && t.fault != faultDead {
-			if err := t.srv.order("arm", t.name, faultNone); err != nil {
+		if round == 1 && t.fault != fusefs.Dead {
+			if err := t.srv.Arm(t.name, fusefs.None); err != nil {
 				return "wrong: " + err.Error()
 			}
 		}

@@ -14,19 +14,12 @@ import (
 // A child is this program again, in another role: what may crash, or must not
 // share a runtime with what it serves, is one.
 var children = map[string]func(args []string) error{
-	"writer":   childWriter,
-	"faulty":   childFaulty,
-	"cases":    childCases,
-	"freeze":   childFreeze,
-	"throttle": childThrottle,
-	"dirty":    childDirty,
-	"load":     childLoad,
-	"peer":     childPeer,
-	"full":     childFull,
-	"cut":      childCut,
-	"logdisk":  childLogDisk,
-	"long":     childLong,
-	"loopback": childLoopback,
+	"writer": childWriter,
+	"cases":  childCases,
+	"peer":   childPeer,
+	"full":   childFull,
+	"cut":    childCut,
+	"long":   childLong,
 }
 
 // runChild plays a role and returns the exit status.

@@ -7,16 +7,20 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
-// disk is a file system of our own: an image in a file, under a loop device.
+// disk is a file system of our own: an image in a file under a loop device, or
+// something on top of one.
 type disk struct {
-	kind  string // ext4, xfs, btrfs or tmpfs
+	kind  string // as in newDisk
 	dir   string // where it is mounted
 	image string
 	loop  *os.File // keeps the device while nothing is mounted
@@ -24,11 +28,8 @@ type disk struct {
 	up    bool     // it is mounted
 }
 
-// fuse reports whether a server of FUSE is below it.
-func (d *disk) fuse() bool { return d.kind == "glusterfs" || fuseKinds[d.kind] != "" }
-
 // packages are where the programs come from that make file systems.
-var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs"}
+var packages = map[string]string{"mkfs.ext3": "e2fsprogs", "mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs"}
 
 // have makes sure of a program, and installs it where apt-get can.
 func have(program string) error {
@@ -47,13 +48,36 @@ func have(program string) error {
 // missing is an error that says why something cannot be checked here.
 type missing struct{ error }
 
-// least is how small a file system may be that its mkfs makes.
-var least = map[string]int64{"ext4": 8 << 20, "xfs": 300 << 20, "btrfs": 128 << 20, "tmpfs": 0}
+// asMissing makes of the error of a FUSE file system that cannot be mounted here
+// one that says so.
+func asMissing(err error) error {
+	if errors.Is(err, fusefs.ErrUnavailable) {
+		return missing{err}
+	}
+	return err
+}
 
-// newDisk makes and mounts a file system with room for at least size bytes.
+// least is how small a file system may be that its mkfs makes.
+var least = map[string]int64{"ext3": 8 << 20, "ext4": 8 << 20, "xfs": 300 << 20, "btrfs": 128 << 20, "tmpfs": 0}
+
+// overlayOn and fuseOn begin the kinds of what is on top of a directory.
+const (
+	overlayOn = "overlay on "
+	fuseOn    = "FUSE, "
+)
+
+// newDisk makes and mounts a file system with room for at least size bytes. Its
+// kind is ext3, ext4, xfs, btrfs or tmpfs; "overlay on " and one of these; or
+// "FUSE, " and a mode of package fusefs.
 func newDisk(l *lab, kind string, size int64) (*disk, error) {
 	if err := root(); err != nil {
 		return nil, missing{err}
+	}
+	if under, ok := strings.CutPrefix(kind, overlayOn); ok {
+		return newOverlay(l, kind, under, size)
+	}
+	if mode, ok := strings.CutPrefix(kind, fuseOn); ok {
+		return newLoopback(l, kind, fusefs.Mode(mode))
 	}
 	dir, err := os.MkdirTemp(l.dir, l.part.name+"-"+kind+"-")
 	if err != nil {
@@ -79,6 +103,65 @@ func newDisk(l *lab, kind string, size int64) (*disk, error) {
 		return nil, missing{err}
 	}
 	return d, nil
+}
+
+// newOverlay mounts an overlay whose upper directory is on a disk of its own.
+func newOverlay(l *lab, kind, under string, size int64) (*disk, error) {
+	below, err := newDisk(l, under, size)
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{kind: kind, dir: filepath.Join(below.dir, "merged")}
+	options := ""
+	for _, name := range []string{"lower", "upper", "work"} {
+		options += fmt.Sprintf(",%sdir=%s", name, filepath.Join(below.dir, name))
+		err = errors.Join(err, os.Mkdir(filepath.Join(below.dir, name), 0o755))
+	}
+	if err = errors.Join(err, os.Mkdir(d.dir, 0o755)); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("torture", d.dir, "overlay", 0, options[1:]); err != nil {
+		return nil, missing{fmt.Errorf("mount: %w", err)}
+	}
+	d.up = true
+	l.defers(d.close)
+	return d, nil
+}
+
+// newLoopback mounts a FUSE file system that shows a directory.
+func newLoopback(l *lab, kind string, mode fusefs.Mode) (*disk, error) {
+	d := &disk{kind: kind, dir: l.path(string(mode))}
+	under := l.path(string(mode) + "-under")
+	if err := errors.Join(os.Mkdir(d.dir, 0o755), os.Mkdir(under, 0o755)); err != nil {
+		return nil, err
+	}
+	l.defers(func() { os.RemoveAll(under); os.Remove(d.dir) })
+	served, err := fusefs.MountLoopback(d.dir, under, mode)
+	if err != nil {
+		return nil, asMissing(err)
+	}
+	l.defers(served.Close)
+	return d, d.checkMappable(mode != fusefs.Direct && mode != fusefs.Short)
+}
+
+// checkMappable makes sure that files can be mapped if they should, and only then.
+func (d *disk) checkMappable(should bool) error {
+	f, err := os.Create(filepath.Join(d.dir, "probe"))
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	b, err := unix.Mmap(int(f.Fd()), 0, os.Getpagesize(), unix.PROT_READ, unix.MAP_SHARED)
+	if err == nil {
+		err = unix.Munmap(b)
+		if !should {
+			return errors.New("a file can be mapped that should not")
+		}
+	} else if !should && errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
 }
 
 // useMemory puts what the lab makes from now on into memory, if there is room
@@ -132,6 +215,7 @@ func (d *disk) format() error {
 		return missing{err}
 	}
 	args := map[string][]string{
+		"ext3":  {"-q", "-F", "-m", "0"},
 		"ext4":  {"-q", "-F", "-m", "0"},
 		"xfs":   {"-q", "-f"},
 		"btrfs": {"-q", "-f"},

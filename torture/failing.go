@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 // runFailing tries storage that fails in every way.
 func runFailing(ctx context.Context, l *lab) error {
 	attacks := map[string]func(context.Context, *lab) error{
-		"FUSE":                          failingFUSE("FUSE", kindCached),
-		"FUSE, direct":                  failingFUSE("FUSE, direct", kindDirect),
-		"FUSE, direct but for mappings": failingFUSE("FUSE, direct but for mappings", kindMapped),
+		"FUSE":                          failingFUSE("FUSE", fusefs.Cached),
+		"FUSE, direct":                  failingFUSE("FUSE, direct", fusefs.Direct),
+		"FUSE, direct but for mappings": failingFUSE("FUSE, direct but for mappings", fusefs.Mapped),
 		"full ext4":                     fullOn("ext4"),
 		"full xfs":                      fullOn("xfs"),
 		"full btrfs":                    fullOn("btrfs"),
@@ -36,28 +38,28 @@ type tally struct {
 	wrong                 []string
 }
 
-// failingFUSE returns the attack on files of a kind.
-func failingFUSE(name, kind string) func(context.Context, *lab) error {
-	return func(ctx context.Context, l *lab) error { return failingKind(ctx, l, name, kind) }
+// failingFUSE returns the attack on files of a mode.
+func failingFUSE(name string, mode fusefs.Mode) func(context.Context, *lab) error {
+	return func(ctx context.Context, l *lab) error { return failingMode(ctx, l, name, mode) }
 }
 
-// failingKind runs the cases of cases.go in child processes: after a crash the
+// failingMode runs the cases of cases.go in child processes: after a crash the
 // next child goes on behind the case that crashed.
-func failingKind(ctx context.Context, l *lab, name, kind string) error {
-	dir := l.path(kind)
+func failingMode(ctx context.Context, l *lab, name string, mode fusefs.Mode) error {
+	dir := l.path(string(mode))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	l.defers(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	wait := pick(l, 3*time.Second, 50*time.Millisecond)
-	probe, err := mountFaulty(dir, wait, kind)
+	probe, err := fusefs.MountFiles(dir, mode, wait)
 	if err != nil {
-		return err
+		return asMissing(err)
 	}
-	probe.end()
+	probe.Close()
 	var t tally
 	for over := false; !over; {
-		p, err := start(ctx, "cases", dir, fmt.Sprint(t.cases), wait.String(), kind)
+		p, err := start(ctx, "cases", dir, fmt.Sprint(t.cases), wait.String(), string(mode))
 		if err != nil {
 			return err
 		}

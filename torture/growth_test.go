@@ -4,90 +4,39 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
-// holding is a file on FUSE whose growing writes wait.
-type holding struct {
-	fs.Inode
-	mu      sync.Mutex
-	data    []byte
-	arrived chan struct{} // a growing write has come
-	proceed chan struct{} // and may go on
+// TestMain lets the tests mount FUSE file systems.
+func TestMain(m *testing.M) {
+	fusefs.Serve()
+	os.Exit(m.Run())
 }
 
-// Getattr implements [fs.NodeGetattrer].
-func (h *holding) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out.Mode, out.Size = 0o600, uint64(len(h.data))
-	return 0
-}
+// held is a file on FUSE. A write that makes it longer waits.
+type held struct{ *fusefs.Files }
 
-// Setattr implements [fs.NodeSetattrer].
-func (h *holding) Setattr(ctx context.Context, f fs.FileHandle, _ *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	return h.Getattr(ctx, f, out)
-}
-
-// Open implements [fs.NodeOpener].
-func (h *holding) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	return nil, fuse.FOPEN_KEEP_CACHE, 0
-}
-
-// Read implements [fs.NodeReader].
-func (h *holding) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	from := min(int(off), len(h.data))
-	return fuse.ReadResultData(bytes.Clone(h.data[from:min(from+len(dest), len(h.data))])), 0
-}
-
-// Write implements [fs.NodeWriter].
-func (h *holding) Write(_ context.Context, _ fs.FileHandle, b []byte, off int64) (uint32, syscall.Errno) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if end := int(off) + len(b); end > len(h.data) {
-		h.mu.Unlock()
-		h.arrived <- struct{}{}
-		<-h.proceed
-		h.mu.Lock()
-		h.data = append(h.data, make([]byte, end-len(h.data))...)
-	}
-	copy(h.data[off:], b)
-	return uint32(len(b)), 0
-}
-
-// Fsync implements [fs.NodeFsyncer].
-func (h *holding) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno { return 0 }
-
-// mountHolding serves one file of so many bytes, and opens it.
-func mountHolding(t *testing.T, size int) (h *holding, r *mmap.Region, other *os.File) {
-	h = &holding{data: make([]byte, size), arrived: make(chan struct{}), proceed: make(chan struct{})}
-	root := &fs.Inode{}
+// newHeld mounts one of so many bytes, and opens it.
+func newHeld(t *testing.T, size int) (h held, r *mmap.Region, other *os.File) {
 	dir := t.TempDir()
-	server, err := fs.Mount(dir, root, &fs.Options{
-		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "holding"},
-		OnAdd: func(ctx context.Context) {
-			root.AddChild("file", root.NewPersistentInode(ctx, h, fs.StableAttr{Mode: fuse.S_IFREG}), true)
-		},
-	})
+	files, err := fusefs.MountFiles(dir, fusefs.Cached, 0)
 	if err != nil {
-		t.Skip("no FUSE file system: ", err)
+		t.Skip(err)
 	}
-	t.Cleanup(func() { server.Unmount() })
+	t.Cleanup(files.Close)
+	h = held{files}
+	must(t, h.New("file", int64(size), 0, 0))
+	must(t, h.Arm("file", fusefs.Held))
 	name := filepath.Join(dir, "file")
 	if other, err = os.OpenFile(name, os.O_RDWR, 0); err != nil {
 		t.Fatal(err)
@@ -100,8 +49,20 @@ func mountHolding(t *testing.T, size int) (h *holding, r *mmap.Region, other *os
 	return h, r, other
 }
 
+// must fails the test if there is an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits for a write that waits, and release lets it go on.
+func (h held) await(t *testing.T)   { must(t, h.Await("file")) }
+func (h held) release(t *testing.T) { must(t, h.Release("file")) }
+
 // flushed compares what everybody sees of the file.
-func (h *holding) flushed(t *testing.T, r *mmap.Region, other *os.File, want []byte) {
+func (h held) flushed(t *testing.T, r *mmap.Region, other *os.File, want []byte) {
 	t.Helper()
 	for _, from := range []io.ReaderAt{r, other} {
 		got := make([]byte, len(want))
@@ -109,13 +70,11 @@ func (h *holding) flushed(t *testing.T, r *mmap.Region, other *os.File, want []b
 			t.Errorf("%T: something else was read (%v)", from, err)
 		}
 	}
-	if err := r.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !bytes.Equal(h.data, want) {
-		t.Error("the server has something else")
+	must(t, r.Flush())
+	dump := filepath.Join(t.TempDir(), "dump")
+	must(t, h.Dump("file", dump))
+	if got, err := os.ReadFile(dump); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the server has something else (%v)", err)
 	}
 }
 
@@ -124,7 +83,7 @@ func (h *holding) flushed(t *testing.T, r *mmap.Region, other *os.File, want []b
 // already put behind the end of the file, if the page is still dirty then.
 func TestHazardGrowthOnFUSE(t *testing.T) {
 	const size = 100
-	h, r, other := mountHolding(t, size)
+	h, r, other := newHeld(t, size)
 	if err := r.View(0, 5, func(b []byte) error { copy(b, "hello"); return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -134,11 +93,11 @@ func TestHazardGrowthOnFUSE(t *testing.T) {
 		_, err := r.WriteAt(more, size)
 		written <- err
 	}()
-	<-h.arrived
+	h.await(t)
 	if err := unix.SyncFileRange(int(other.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE); err != nil {
 		t.Error(err)
 	}
-	h.proceed <- struct{}{}
+	h.release(t)
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +108,7 @@ func TestHazardGrowthOnFUSE(t *testing.T) {
 // the file grow, must not make it dirty either.
 func TestHazardWritesBesideGrowth(t *testing.T) {
 	const size = 100
-	h, r, other := mountHolding(t, size)
+	h, r, other := newHeld(t, size)
 	if err := r.View(0, 5, func(b []byte) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +127,7 @@ func TestHazardWritesBesideGrowth(t *testing.T) {
 		})
 	}
 	write(more, size)
-	<-h.arrived
+	h.await(t)
 	for i := range 3 {
 		write([]byte{byte(6 + i)}, int64(20+i)) // they wait for the kernel's lock, or go to memory
 		for range 1000 {
@@ -178,7 +137,7 @@ func TestHazardWritesBesideGrowth(t *testing.T) {
 	if err := unix.SyncFileRange(int(other.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE); err != nil {
 		t.Error(err)
 	}
-	h.proceed <- struct{}{}
+	h.release(t)
 	written.Wait()
 	want := append(make([]byte, size), more...)
 	want[10], want[20], want[21], want[22] = 5, 6, 7, 8

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,55 +25,86 @@ import (
 	"github.com/seed-93fed273/mmap"
 )
 
-// TestHazardTable: every test that hazards.md names exists, every part too, and
-// every row has one or a reason.
-func TestHazardTable(t *testing.T) {
-	var source strings.Builder
-	for _, pattern := range []string{"*_test.go", "../*_test.go", "../internal/*/*_test.go"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
+// testNames returns the names of all tests and examples of the library and of
+// this module.
+func testNames(t *testing.T) (names []string) {
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Example)\w+)\(`)
+	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, "_test.go") {
+			return err
 		}
-		for _, name := range names {
-			b, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			source.Write(b)
+		source, err := os.ReadFile(name)
+		for _, m := range declared.FindAllSubmatch(source, -1) {
+			names = append(names, string(m[1]))
 		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return names
+}
+
+// benchRows returns the source of the rows of the command bench.
+func benchRows(t *testing.T) string {
+	source, err := os.ReadFile("../bench/rows.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(source)
+}
+
+// TestHazardTable: every test that hazards.md names exists, every part and row
+// too, and every hazard has one or a reason.
+func TestHazardTable(t *testing.T) {
 	text, err := os.ReadFile("hazards.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile(`\b(?:Test|Example)[A-Z]\w+`)
-	part := regexp.MustCompile(`torture (\w+)`)
-	rows := 0
+	all, rows := testNames(t), benchRows(t)
+	known := map[string]func(name string) bool{
+		`\b(?:Test|Example)[A-Z*][\w*]+`: func(name string) bool {
+			like := regexp.MustCompile("^" + strings.ReplaceAll(name, "*", `\w*`) + "$")
+			return slices.ContainsFunc(all, like.MatchString)
+		},
+		`\btorture \w+`: func(name string) bool {
+			_, err := (options{parts: strings.Fields(name)[1]}).chosen()
+			return err == nil
+		},
+		`\bbench P\d+`: func(name string) bool { return strings.Contains(rows, strings.Fields(name)[1]) },
+	}
+	hazards := 0
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(line, "|")
 		if len(cells) < 5 || !regexp.MustCompile(`\d`).MatchString(cells[1]) {
 			continue
 		}
-		rows++
+		hazards++
 		found := strings.Contains(cells[3], "none")
-		for _, name := range named.FindAllString(cells[3], -1) {
-			found = true
-			if !strings.Contains(source.String(), "func "+name+"(") {
-				t.Errorf("row %s: there is no %s", strings.TrimSpace(cells[1]), name)
-			}
-		}
-		for _, m := range part.FindAllStringSubmatch(cells[3], -1) {
-			found = true
-			if _, err := (options{parts: m[1]}).chosen(); err != nil {
-				t.Errorf("row %s: %v", strings.TrimSpace(cells[1]), err)
+		for pattern, exists := range known {
+			for _, name := range regexp.MustCompile(pattern).FindAllString(cells[3], -1) {
+				found = true
+				if !exists(name) {
+					t.Errorf("hazard%s: there is no %s", cells[1], name)
+				}
 			}
 		}
 		if !found {
-			t.Errorf("row %s: neither a test nor a reason", strings.TrimSpace(cells[1]))
+			t.Errorf("hazard%s: neither a test nor a reason", cells[1])
 		}
 	}
-	if rows < 65+20 {
-		t.Errorf("only %d rows", rows)
+	if hazards < 68+20 {
+		t.Errorf("only %d hazards", hazards)
+	}
+}
+
+// TestFastTests: the quick form of part stress has tests for each of its names.
+func TestFastTests(t *testing.T) {
+	all := testNames(t)
+	for _, start := range fastTests {
+		if !slices.ContainsFunc(all, func(name string) bool { return strings.HasPrefix(name, start) }) {
+			t.Errorf("no test begins with %s", start)
+		}
 	}
 }
 

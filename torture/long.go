@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -122,7 +123,7 @@ func (l *lab) loadFor(ctx context.Context, took time.Duration) error {
 		return ctx.Err()
 	}
 	if out := flag.Lookup("o").Value.String(); out != "" && len(moments) > 1 {
-		err = errors.Join(err, plotLong(filepath.Join(filepath.Dir(out), "long.svg"), moments))
+		err = errors.Join(err, writeMoments(filepath.Join(filepath.Dir(out), "long.csv"), moments))
 	}
 	if err != nil {
 		return fmt.Errorf("seed %d: %w", l.seed, err)
@@ -216,6 +217,30 @@ func (l *lab) judgeExact(moments []moment, base usage) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// writeMoments writes the samples as a table, for the command bench to draw: see
+// its option -long.
+func writeMoments(name string, moments []moment) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	table := csv.NewWriter(f)
+	head := []string{"minutes"}
+	for _, g := range gauges {
+		head = append(head, g.name+", at rest", g.name+", under load")
+	}
+	rows := [][]string{head}
+	for _, m := range moments {
+		row := []string{fmt.Sprintf("%.3f", m.At.Minutes())}
+		for _, g := range gauges {
+			row = append(row, g.text(g.of(m.Rest)), g.text(g.of(m.Load)))
+		}
+		rows = append(rows, row)
+	}
+	return errors.Join(table.WriteAll(rows), f.Sync())
 }
 
 // growth is what became of a gauge between two quarters.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/internal/difftest"
 )
 
 // longHands is how many goroutines make the load. Together they use half a
@@ -47,18 +49,20 @@ type hand struct {
 	*crew
 	rng    *rand.Rand
 	n      int
-	stands *play  // a file that stays open for the whole run
-	stripe []byte // what its stripe of the shared memory holds
+	lab    *difftest.Lab // where it plays cases of the model test
+	stripe []byte        // what its stripe of the shared memory holds
 	buf    []byte
 	room   []byte // for what the file of a scene holds
 	sink   byte
 	did    map[string]int64
 }
 
-// The sizes of what all share.
+// The sizes of what all share, of a file that is changed, and of one change.
 const (
 	largeSize  = 4 << 20
 	stripeSize = 256 << 10
+	longMost   = 3 << 19
+	longTouch  = 64 << 10
 )
 
 // treeSizes are those of the files that do not change.
@@ -90,10 +94,10 @@ func newCrew(dir string, seed uint64) (c *crew, err error) {
 			stripe: make([]byte, stripeSize), buf: make([]byte, longTouch),
 			room: make([]byte, longMost), did: map[string]int64{},
 		}
-		if h.stands, err = h.open(filepath.Join(dir, fmt.Sprint("stands", i)), make([]byte, longMost)); err != nil {
+		if h.lab, err = difftest.NewLab(dir); err != nil {
 			return nil, err
 		}
-		if err := firstOf(h.stands.writeAt, h.stands.view, h.useStripe); err != nil {
+		if err := h.useStripe(); err != nil {
 			return nil, err
 		}
 		c.hands = append(c.hands, h)
@@ -198,21 +202,11 @@ func (c *crew) end() error {
 	close(c.over)
 	c.work.Unlock()
 	c.busy.Wait()
-	err := firstOf(c.large.Close, c.memory.Close)
+	err := errors.Join(c.large.Close(), c.memory.Close())
 	for _, h := range c.hands {
-		err = firstOf(func() error { return err }, h.stands.same, h.stands.r.Close)
+		err = errors.Join(err, h.lab.Close())
 	}
 	return err
-}
-
-// firstOf calls each of them until one fails.
-func firstOf(calls ...func() error) error {
-	for _, call := range calls {
-		if err := call(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // some returns the name of a file that does not change, in full, and what it

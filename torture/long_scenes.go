@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/internal/difftest"
 )
 
 // scenes are what a hand plays, and how often.
@@ -22,8 +23,7 @@ var scenes = []struct {
 	often int
 	play  func(h *hand) error
 }{
-	{"changed file", 6, (*hand).changeFile},
-	{"standing file", 6, (*hand).changeStanding},
+	{"case of the model test", 12, (*hand).playCase},
 	{"shared stripe", 3, (*hand).useStripe},
 	{"large file", 3, (*hand).readLarge},
 	{"crowd, dropped or closed", 3, (*hand).crowd},
@@ -75,34 +75,17 @@ func (h *hand) holds(r *mmap.Region, want []byte) error {
 	return nil
 }
 
-// changeFile opens a new file, changes it in every way, and closes or drops it.
-func (h *hand) changeFile() error {
-	name := h.own("changed")
-	defer os.Remove(name)
-	p, err := h.open(name, h.room)
-	if err != nil {
-		return err
+// playCase plays a case of the model test: a file that is opened in one of many
+// ways, changed, cut, grown, and closed.
+func (h *hand) playCase() error {
+	const calls = 60
+	seed := h.rng.Uint64()
+	d, err := h.lab.Play(difftest.Random(seed, calls).Limited(difftest.NoHoles))
+	if d != nil {
+		return fmt.Errorf("seed %d: %s\nregion %+v\noracle %+v\ncase %v", seed, d.Call, d.Got, d.Want, d.Case)
 	}
-	if err := p.play(h.rng.IntN(60), allChanges); err != nil {
-		return err
-	}
-	if h.chance(8) && len(p.have) > 0 { // there is no way back, but by the descriptor
-		err = p.r.Release(0, mmap.ToEnd)
-	}
-	if err := errors.Join(err, p.same()); err != nil {
-		return err
-	}
-	if !p.raw && h.chance(3) {
-		return nil // dropped: the collector's
-	}
-	if err := p.r.Close(); err != nil {
-		return err
-	}
-	return wants("a second Close", p.r.Close(), os.ErrClosed)
+	return err
 }
-
-// changeStanding changes the file that stays open.
-func (h *hand) changeStanding() error { return h.stands.play(h.rng.IntN(60), standingChanges) }
 
 // useStripe reads and changes this hand's part of memory that all hands write
 // to, and that has a descriptor.

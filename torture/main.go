@@ -29,24 +29,26 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 // parts are all there is, in the order in which they run. In the short form each
 // takes a third of its limit, or less, on two processors that do nothing else.
 var parts = []part{
 	{"model", "random calls against os.File, on real file systems", 7 * time.Minute, nil, runModel},
+	{"linear", "concurrent calls, and an order that explains them", 6 * time.Minute, nil, runLinear},
 	{"powercut", "what Flush covered is there after the power went", 2 * time.Minute, []need{root, loop}, runPowerCuts},
 	{"reorder", "the same, of a disk that loses what it was not told to flush", time.Minute, []need{root, loop, fuseDevice}, runReorder},
 	{"failing", "storage that fails, file systems that are full", 2 * time.Minute, []need{root, fuseDevice, loop}, runFailing},
-	{"gluster", "a distributed file system whose server dies", 2 * time.Minute, []need{root, fuseDevice}, runGluster},
-	{"stall", "pages that take their time, and the scheduler", 5 * time.Minute, []need{root, fuseDevice, loop}, runStall},
+	{"stall", "a page that takes its time, and the scheduler", time.Minute, []need{root, fuseDevice}, runStall},
 	{"long", "what an hour of everything leaves behind", 3 * time.Minute, nil, runLong},
 	{"hazards", "the table of hazards, and the tests that it names here", 2 * time.Minute, []need{goTool}, runHazards},
 	{"stress", "the library's tests under a hostile runtime", 6 * time.Minute, []need{goTool}, runStress},
-	{"mutants", "the library with one bound wrong, under its own tests", 4 * time.Minute, []need{goTool}, runMutants},
 }
 
 func main() {
+	fusefs.Serve()
 	var o options
 	quick := flag.Bool("quick", true, "the short form")
 	flag.BoolVar(&o.full, "full", false, "the long form: hours")

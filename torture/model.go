@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -19,14 +18,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-93fed273/mmap/internal/difftest"
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 // playCalls is the length of one play: a file is mapped, grown, cut, closed and
 // opened again in it.
 const playCalls = 200
 
-// kinds are the file systems of the model test, the slowest first.
-var kinds = []string{"btrfs", "ext4", "xfs", "tmpfs"}
+// modelKinds are the file systems of the model test, the slowest first, and how
+// many calls are made on them in the short form.
+var modelKinds = []modelKind{
+	{"btrfs", million}, {"ext4", million}, {"xfs", million}, {"tmpfs", million},
+	{"ext3", 100_000}, {"overlay on ext4", 100_000}, {"overlay on tmpfs", 100_000},
+	{fuseOn + string(fusefs.Cached), 30_000}, {fuseOn + string(fusefs.Direct), 30_000}, {fuseOn + string(fusefs.Mapped), 30_000},
+	{fuseOn + string(fusefs.Short), 30_000}, {fuseOn + string(fusefs.NoFallocate), 30_000}, {fuseOn + string(fusefs.NonSeekable), 30_000},
+}
+
+const million = 1_000_000
+
+// modelKind is a file system of the model test.
+type modelKind struct {
+	kind  string
+	calls int64
+}
 
 // modelDisk is how large the file systems of the model test are.
 const modelDisk = 512 << 20
@@ -37,9 +51,13 @@ const modelDisk = 512 << 20
 func runModel(ctx context.Context, l *lab) error {
 	l.collectLess()
 	if !l.full {
-		l.useMemory(int64(len(kinds)) * modelDisk)
+		l.useMemory(int64(len(modelKinds)) * modelDisk)
 	}
-	return l.twoAtATime(ctx, append(kinds, slices.Sorted(maps.Keys(fuseKinds))...), modelOn)
+	var names []string
+	for _, k := range modelKinds {
+		names = append(names, k.kind)
+	}
+	return l.twoAtATime(ctx, names, modelOn)
 }
 
 // collectLess lets garbage lie for longer: each look at a file makes some, and
@@ -61,21 +79,22 @@ func (l *lab) skipMissing(what string, err error) bool {
 
 // modelOn plays on one file system: random calls first, then processes.
 func modelOn(ctx context.Context, l *lab, kind string) error {
-	if fuseKinds[kind] != "" {
-		d, err := newLoopback(l, kind)
-		if err != nil {
-			return err
-		}
-		return playOn(ctx, l, d, pick(l, int64(1_000_000), 30_000))
-	}
+	at := slices.IndexFunc(modelKinds, func(k modelKind) bool { return k.kind == kind })
 	d, err := newDisk(l, kind, modelDisk)
 	if err != nil {
 		return err
 	}
-	if err := playOn(ctx, l, d, pick(l, int64(10_000_000), 1_000_000)); err != nil {
+	calls := modelKinds[at].calls
+	if err := playOn(ctx, l, d, pick(l, 10*calls, calls)); err != nil || calls < million {
 		return err
 	}
 	return peersOn(ctx, l, d)
+}
+
+// fuse returns the mode of a FUSE file system.
+func (d *disk) fuse() (mode fusefs.Mode, is bool) {
+	name, is := strings.CutPrefix(d.kind, fuseOn)
+	return fusefs.Mode(name), is
 }
 
 // playOn plays random calls by two workers, until there were enough, while a
@@ -101,7 +120,7 @@ func playOn(ctx context.Context, l *lab, d *disk, want int64) error {
 	stop := make(chan struct{})
 	var chilled atomic.Int64
 	var chiller sync.WaitGroup
-	if !d.fuse() { // see withoutAppending
+	if _, fuse := d.fuse(); !fuse { // see TestHazardGrowthOnFUSE
 		chiller.Go(func() { chilled.Store(chill(d.dir, stop)) })
 	}
 	wg.Wait()
@@ -149,13 +168,7 @@ func playMany(ctx context.Context, d *disk, next func() (seed uint64, more bool)
 // playOne plays one seed. A mismatch becomes an error with the shortest
 // sequence that shows it.
 func playOne(lab *difftest.Lab, disk *disk, seed uint64) error {
-	c := withoutHoles(difftest.Random(seed, playCalls))
-	if disk.fuse() {
-		c = withoutAppending(c)
-	}
-	if fuseKinds[disk.kind] == kindDirect {
-		c = withoutMemory(c)
-	}
+	c := difftest.Random(seed, playCalls).Limited(disk.limit())
 	d, err := lab.Play(c)
 	if d == nil || err != nil {
 		return err
@@ -168,47 +181,16 @@ func playOne(lab *difftest.Lab, disk *disk, seed uint64) error {
 		seed, d.Call, d.Got, d.Want, lab.Explain(d.Case), d.Case)
 }
 
-// withoutHoles changes the calls of Seek that ask where holes are: that depends
-// on what the file system has written so far, and differs between two equal
-// files.
-func withoutHoles(c difftest.Case) difftest.Case {
-	const record, detail, fill = 8, 6, 7
-	for i := record; i+record <= len(c); i += record {
-		if c[i+detail]%16 == 15 && c[i+fill] < 2 { // whence 3 and 4
-			c[i+fill] += 2
-		}
+// limit returns what the files of the disk lack.
+func (d *disk) limit() difftest.Limit {
+	mode, _ := d.fuse()
+	switch mode {
+	case fusefs.Direct, fusefs.Short:
+		return difftest.NoHoles | difftest.NoMemory
+	case fusefs.NonSeekable:
+		return difftest.NoHoles | difftest.NoOffsets
 	}
-	return c
-}
-
-// withoutMemory makes a ReadAt of each Bytes and View, and opens without options
-// that are about memory: a file that cannot be mapped has none, and says so. (A
-// Case has no names for its calls. If the numbers are no longer these, the Views
-// that are left fail.)
-func withoutMemory(c difftest.Case) difftest.Case {
-	if c[0]%32 == 30 { // Prot
-		c[0] = 0
-	}
-	c[3] |= 1 // no Populate
-	const record, all, bytes, at, readAt = 8, 988, 838, 933, 110
-	for i := record; i+record <= len(c); i += record {
-		if kind := (int(c[i]) | int(c[i+1]&0x0f)<<8) % all; kind >= bytes && kind < at {
-			c[i], c[i+1] = readAt, c[i+1]&0xf0
-		}
-	}
-	return c
-}
-
-// withoutAppending opens files without O_APPEND. A FUSE server, GlusterFS too,
-// writes the pages of any mapping by the descriptor that the file was opened
-// with, and so, with O_APPEND, behind the end of the file. Nor are pages taken away there: the
-// kernel then loses what is written past the end, see growths.
-func withoutAppending(c difftest.Case) difftest.Case {
-	switch c[0] % 32 {
-	case 12, 13, 20:
-		c[0] = 0
-	}
-	return c
+	return difftest.NoHoles
 }
 
 // chill takes pages of the mapped files below dir away again and again, as a

@@ -4,15 +4,13 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/seed-93fed273/mmap/torture/internal/run"
 )
 
 // outer runs the command again in a mount namespace of its own, waits for it
@@ -24,7 +22,7 @@ func outer(o options) int {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		return 1
 	}
-	defer removeAll(dir)
+	defer run.RemoveAll(dir)
 	cmd := exec.Command("/proc/self/exe", append([]string{"-inside", dir}, os.Args[1:]...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
@@ -48,20 +46,4 @@ func outer(o options) int {
 			time.AfterFunc(30*time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		}
 	}
-}
-
-// removeAll removes a directory with all that is in it, also what a test made
-// unchangeable and did not live to change back.
-func removeAll(dir string) {
-	if os.RemoveAll(dir) == nil {
-		return
-	}
-	_ = filepath.WalkDir(dir, func(name string, _ fs.DirEntry, _ error) error {
-		if f, err := os.Open(name); err == nil {
-			_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0)
-			f.Close()
-		}
-		return nil
-	})
-	os.RemoveAll(dir)
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 // A power cut: a child process writes to files and says, over a pipe, what it
@@ -223,17 +225,7 @@ func freshFiles(dir string, rng *rand.Rand) (files []*story, err error) {
 }
 
 // fill returns n bytes that only this seed has.
-func fill(seed uint64, n int) []byte {
-	b := make([]byte, n)
-	rng := rand.New(rand.NewPCG(seed, 3))
-	for i := 0; i < n; i += 8 {
-		v := rng.Uint64() | 1 // the file system fills with zeros
-		for j := i; j < min(i+8, n); j++ {
-			b[j] = byte(v>>(8*(j-i))) | 1
-		}
-	}
-	return b
-}
+func fill(seed uint64, n int) []byte { return fusefs.Fill(seed, n) }
 
 // now is a clock that two processes share.
 func now() uint64 {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+
+	"github.com/seed-93fed273/mmap/torture/fusefs"
 )
 
 // Power cuts below the file system: the disk loses a random part of what it
@@ -32,7 +34,7 @@ func runReorder(ctx context.Context, l *lab) error {
 // reorderOn makes the cuts on one file system.
 func reorderOn(ctx context.Context, l *lab, kind, mode string) error {
 	size := max(least[kind], 64<<20)
-	d, under, err := diskOnLog(ctx, l, kind, mode, size)
+	d, under, err := diskOnLog(l, kind, mode, size)
 	if err != nil {
 		return err
 	}
@@ -61,13 +63,18 @@ func reorderOn(ctx context.Context, l *lab, kind, mode string) error {
 	return nil
 }
 
-// diskOnLog makes a file system on a logDisk.
-func diskOnLog(ctx context.Context, l *lab, kind, name string, size int64) (*disk, *logDisk, error) {
-	under, err := newLogDisk(ctx, l, kind+"-"+name, size)
-	if err != nil {
+// diskOnLog makes a file system on a disk that can lose its power.
+func diskOnLog(l *lab, kind, name string, size int64) (*disk, *fusefs.Disk, error) {
+	dir := l.path("log-" + kind + "-" + name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, nil, err
 	}
-	d := &disk{kind: kind, dir: l.path(kind + "-" + name), image: under.image()}
+	under, err := fusefs.MountDisk(dir, size)
+	if err != nil {
+		return nil, nil, asMissing(err)
+	}
+	l.defers(under.Close)
+	d := &disk{kind: kind, dir: l.path(kind + "-" + name), image: under.Image()}
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, nil, err
 	}
@@ -76,7 +83,7 @@ func diskOnLog(ctx context.Context, l *lab, kind, name string, size int64) (*dis
 }
 
 // reorderMany cuts again and again, and looks at several disks after each cut.
-func reorderMany(ctx context.Context, d *disk, under *logDisk, mode string, cuts int, seed uint64) (sum toll, err error) {
+func reorderMany(ctx context.Context, d *disk, under *fusefs.Disk, mode string, cuts int, seed uint64) (sum toll, err error) {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	for range cuts {
 		if ctx.Err() != nil {
@@ -89,18 +96,17 @@ func reorderMany(ctx context.Context, d *disk, under *logDisk, mode string, cuts
 		if err != nil {
 			return sum, err
 		}
-		if err := under.order("record", 0); err != nil {
+		if err := under.Record(); err != nil {
 			return sum, err
 		}
-		off := func() error { return under.order("off", 0) }
-		if err := writeUntil(ctx, d.dir, mode, rng, files, off); err != nil {
+		if err := writeUntil(ctx, d.dir, mode, rng, files, under.PowerOff); err != nil {
 			return sum, err
 		}
 		if err := d.unplug(); err != nil {
 			return sum, err
 		}
 		for range replays {
-			if err := under.order("replay", rng.Uint64()); err != nil {
+			if err := under.Replay(rng.Uint64()); err != nil {
 				return sum, err
 			}
 			if err := d.plug(); err != nil {

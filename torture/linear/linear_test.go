@@ -1,0 +1,134 @@
+package linear
+
+import (
+	"flag"
+	"math/rand/v2"
+	"testing"
+)
+
+var (
+	firstSeed = flag.Uint64("linear.seed", 1, "the seed of the plans")
+	histories = flag.Int("linear.n", 1000, "how many histories")
+	directory = flag.String("linear.dir", "", "where; otherwise below the directory for temporary files")
+)
+
+// play plays histories and checks them, until one is not linearizable or there
+// were n.
+func play(t *testing.T, open Opener, exact bool, n int) (bad *History) {
+	t.Helper()
+	dir := *directory
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	lab, err := NewLab(dir, open, exact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.Close()
+	for i := range n {
+		rng := rand.New(rand.NewPCG(*firstSeed, uint64(i)))
+		h, err := lab.Play(NewPlan(rng), rng)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Check() == Illegal {
+			return &h
+		}
+	}
+	return nil
+}
+
+// TestRegion: a Region is linearizable.
+func TestRegion(t *testing.T) {
+	if h := play(t, OpenRegion, false, *histories); h != nil {
+		t.Errorf("not linearizable: %v", h)
+	}
+}
+
+// TestOSFile: the model is that of an os.File.
+func TestOSFile(t *testing.T) {
+	if h := play(t, OpenOSFile, true, *histories); h != nil {
+		t.Errorf("not linearizable: %v", h)
+	}
+}
+
+// TestBroken: what is broken is found out.
+func TestBroken(t *testing.T) {
+	for name, open := range Broken {
+		if h := play(t, open, true, 50_000); h == nil {
+			t.Errorf("%s is not found out", name)
+		} else {
+			t.Logf("%s: %v", name, h)
+		}
+	}
+}
+
+// made is a history of calls of which each has a goroutine and two moments.
+func made(start int, exact bool, ops ...Op) History {
+	h := History{Plan: Plan{Unit: 1, Room: 12, Start: start}, Exact: exact, Ops: ops}
+	for i, o := range ops {
+		if o.Begin == 0 { // one after the other
+			h.Ops[i].Begin, h.Ops[i].End = int64(10*i+1), int64(10*i+2)
+		}
+	}
+	return h
+}
+
+// at puts a call between two moments.
+func (o Op) at(begin, end int64) Op {
+	o.Begin, o.End = begin, end
+	return o
+}
+
+func reading(off, n int, err string, runs ...Run) Op {
+	got := int64(0)
+	for _, r := range runs {
+		got += r.N
+	}
+	return Op{Call: Call{Kind: ReadAt, Off: off, N: n}, Got: got, Err: err, Runs: runs}
+}
+
+func writing(off, n int, tag byte) Op {
+	return Op{Call: Call{Kind: WriteAt, Off: off, N: n, Tag: tag}, Got: int64(n)}
+}
+
+func cutting(kind Kind, size int) Op { return Op{Call: Call{Kind: kind, Off: size}} }
+
+func sized(kind Kind, size int64) Op { return Op{Call: Call{Kind: kind}, Got: size} }
+
+// TestCheck: histories of which the answer is known.
+func TestCheck(t *testing.T) {
+	closing := Op{Call: Call{Kind: Close}}
+	for _, c := range []struct {
+		name  string
+		start int
+		exact bool
+		ops   []Op
+		want  Verdict
+	}{
+		{"one after the other", 2, true, []Op{writing(1, 2, 100), reading(0, 4, errEOF, Run{1, 1}, Run{2, 100})}, Linearizable},
+		{"a read of old bytes", 2, true, []Op{writing(1, 2, 100), reading(0, 2, "", Run{1, 1}, Run{1, 2})}, Illegal},
+		{"a read beside a write sees it", 4, true, []Op{writing(0, 4, 100).at(1, 4), reading(0, 4, "", Run{4, 100}).at(2, 3)}, Linearizable},
+		{"a read beside a write is torn", 4, true, []Op{writing(0, 4, 100).at(1, 4), reading(0, 4, "", Run{2, 100}, Run{1, 3}, Run{1, 4}).at(2, 3)}, Torn},
+		{"a read after a write is torn", 4, true, []Op{writing(0, 4, 100), reading(0, 4, "", Run{2, 100}, Run{1, 3}, Run{1, 4})}, Illegal},
+		{"two reads beside a write see it come", 2, true, []Op{
+			writing(0, 2, 100).at(1, 9), reading(0, 2, "", Run{1, 1}, Run{1, 100}).at(2, 3), reading(0, 2, "", Run{2, 100}).at(4, 5)}, Torn},
+		{"two reads beside a write see it go", 2, true, []Op{
+			writing(0, 2, 100).at(1, 9), reading(0, 2, "", Run{2, 100}).at(2, 3), reading(0, 2, "", Run{1, 1}, Run{1, 100}).at(4, 5)}, Illegal},
+		{"a cut that is not noticed", 4, false, []Op{cutting(OtherTruncate, 1), reading(0, 4, "", Run{1, 1}, Run{3, 0}), sized(Size, 4)}, Linearizable},
+		{"a cut that an os.File does not notice", 4, true, []Op{cutting(OtherTruncate, 1), reading(0, 4, "", Run{1, 1}, Run{3, 0})}, Illegal},
+		{"a cut that is noticed", 4, false, []Op{cutting(OtherTruncate, 1), sized(Stat, 1), reading(0, 4, "", Run{1, 1}, Run{3, 0})}, Illegal},
+		{"a write that a cut loses", 4, false, []Op{cutting(OtherTruncate, 1), writing(2, 1, 100), sized(Stat, 1)}, Linearizable},
+		{"a write that is lost", 4, false, []Op{writing(3, 1, 100), reading(3, 1, "", Run{1, 4})}, Illegal},
+		{"a size that lags behind a write under way", 2, false, []Op{writing(2, 2, 100).at(1, 9), reading(0, 4, "", Run{1, 1}, Run{1, 2}, Run{2, 100}).at(2, 3), sized(Size, 2).at(4, 5)}, Torn},
+		{"a size that lags behind", 2, false, []Op{writing(2, 2, 100), sized(Size, 2)}, Illegal},
+		{"a write after Close", 2, false, []Op{closing, writing(0, 1, 100)}, Illegal},
+		{"a write beside Close, done after it", 2, false, []Op{closing.at(2, 3), writing(0, 1, 100).at(1, 9), {Call: Call{Kind: OtherRead}, Got: 2, Runs: []Run{{1, 1}, {1, 2}}, Begin: 4, End: 5}}, Torn},
+		{"a write after a call said closed, beside Close", 2, false, []Op{
+			closing.at(1, 9), {Call: Call{Kind: Stat}, Err: "stat closed", Begin: 2, End: 3}, writing(0, 1, 100).at(4, 5)}, Illegal},
+	} {
+		if got := made(c.start, c.exact, c.ops...).Check(); got != c.want {
+			t.Errorf("%s: %v, and it should be %v", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package linear
+
+import (
+	"math"
+	"slices"
+)
+
+// Reads and writes of the same bytes at the same time may tear: the reader may
+// see some bytes before the write and others after it. So may two writes. Such
+// calls are taken apart: for each stretch of units there is an event of its own,
+// and all of them lie between the call's beginning and its end. Each event must
+// still find its place in the order of all. A call that meets no other at its
+// bytes is not taken apart.
+
+// grid says what a unit is here: those of the plan, cut further wherever the end
+// of a run or a size was seen.
+type grid struct {
+	base, unit int64
+	cuts       []int64 // inside each unit of the plan; the first is 0
+}
+
+// pageSize is that of the file's pages: a larger one is a multiple of it.
+const pageSize = 4096
+
+// newGrid returns the grid on which all of the history lies.
+func newGrid(h History) grid {
+	g := grid{h.Base, h.Unit, []int64{0}}
+	add := func(at int64) {
+		cut := ((at-h.Base)%h.Unit + h.Unit) % h.Unit
+		if i, found := slices.BinarySearch(g.cuts, cut); !found {
+			g.cuts = slices.Insert(g.cuts, i, cut)
+		}
+	}
+	for _, o := range h.Ops {
+		switch o.Kind {
+		case Seek, Size, Stat:
+			if o.Err == "" && o.Got > 0 {
+				add(o.Got)
+			}
+			continue
+		}
+		at := h.Base // all calls begin where a unit does
+		for _, r := range o.Runs {
+			at += r.N
+			add(at)
+		}
+	}
+	return g
+}
+
+// units returns the number of the unit that begins at a place in the file.
+func (g grid) units(at int64) int {
+	i, _ := slices.BinarySearch(g.cuts, (at-g.base)%g.unit)
+	return int((at-g.base)/g.unit)*len(g.cuts) + i
+}
+
+// pageEnd returns the end of the page in which a unit ends.
+func (g grid) pageEnd(unit int) int {
+	at := g.base + int64(unit/len(g.cuts))*g.unit + g.cuts[unit%len(g.cuts)]
+	return g.units((at + pageSize - 1) &^ (pageSize - 1))
+}
+
+// event returns the call as the model sees it.
+func (g grid) event(o Op) event {
+	e := event{Call: o.Call, err: o.Err}
+	e.N *= len(g.cuts)
+	e.Off *= len(g.cuts)
+	switch o.Kind {
+	case Seek, Size, Stat:
+		if o.Got > 0 {
+			e.got = g.units(o.Got)
+		}
+	default:
+		e.got = g.units(g.base + o.Got)
+	}
+	at := int64(0)
+	for _, r := range o.Runs {
+		e.data += repeat(r.Tag, g.units(g.base+at+r.N)-g.units(g.base+at))
+		at += r.N
+	}
+	return e
+}
+
+// part says which part of a call an event is.
+type part struct {
+	kind     partKind
+	slot     int  // which call by the cursor
+	from, to int  // the units, counted from where the call begins
+	cut      bool // the file became shorter meanwhile
+}
+
+// partKind is the kind of a part.
+type partKind uint8
+
+const (
+	whole  partKind = iota // a call that is not taken apart
+	head                   // takes the place from the cursor and moves it
+	reads                  // reads some units
+	ends                   // finds the end of the file
+	stores                 // writes some units
+	may                    // writes some units, or does not: the file was being closed
+	tells                  // the Region knows the new size
+)
+
+// stepPart is step for a part, but for what an os.File notices.
+func (m *model) stepPart(s state, e event) []state {
+	at := e.Off
+	switch {
+	case e.Kind == Write && m.append:
+		at = len(s.data)
+	case e.Kind.byCursor() && e.part.kind != head:
+		if at = s.place(e.part.slot); at < 0 {
+			return nil
+		}
+	}
+	at += e.part.from
+	n := e.part.to - e.part.from
+	end := at + n
+	open := !s.closed || e.late || e.Kind >= OtherWrite
+	behind := end > len(s.data) && (m.unnoticed(s, end) || e.part.cut && end <= m.pageEnd(len(s.data)))
+	switch e.part.kind {
+	case head:
+		return only(open, s.begin(e.part.slot, e.got))
+	case reads:
+		data := e.data[e.part.from:e.part.to]
+		inside := end <= len(s.data) && data == s.data[at:end]
+		return only(open && (inside || behind && data == s.memory(at, n)), s, s.noticed())
+	case tells:
+		if e.Kind == Truncate { // known before it is so, too
+			s.known = e.Off
+			return []state{s}
+		}
+		if at <= s.known { // it did not have to ask
+			return []state{s, s.noticed()}
+		}
+		return []state{s.noticed()}
+	case ends:
+		return only(open && len(s.data) <= at, s, s.noticed())
+	}
+	var next []state
+	if open && (at <= len(s.data) || e.part.from == 0) {
+		next = s.store(at, n, e.Tag)
+		next = append(next, noticed(next)...)
+		if behind {
+			next = append(next, s.lose(at, n, e.Tag))
+		}
+	}
+	if e.part.kind == may {
+		next = append(next, s)
+	}
+	return next
+}
+
+// place returns where a call by the cursor takes place, or -1.
+func (s state) place(slot int) int {
+	if 2*slot+1 >= len(s.places) {
+		return -1
+	}
+	return int(s.places[2*slot])<<8 + int(s.places[2*slot+1]) - 1
+}
+
+// begin notes that a call by the cursor takes place there, and moves the cursor
+// by n.
+func (s state) begin(slot, n int) state {
+	b := append(make([]byte, 0, 2*slot+2), s.places...)
+	for len(b) < 2*slot+2 {
+		b = append(b, 0)
+	}
+	b[2*slot], b[2*slot+1] = byte((s.cursor+1)>>8), byte(s.cursor+1)
+	s.places = string(b)
+	s.cursor += n
+	return s
+}
+
+// tearer takes calls apart.
+type tearer struct {
+	h     History
+	grid  grid
+	least int      // no size is smaller
+	fine  bool     // stretches are units
+	close [2]int64 // when the Close began, and when the first call had returned that it is closed
+	ends  []int    // where stretches end
+}
+
+// newTearer looks at the history. Where a call by the cursor takes place is not
+// known before. So its stretches are a guess, unless they are as fine as can be;
+// stretches that are too long forbid more than they should.
+func newTearer(h History, g grid, fine bool) *tearer {
+	t := &tearer{h: h, grid: g, fine: fine, least: h.Start * len(g.cuts), ends: []int{}, close: [2]int64{math.MaxInt64, math.MaxInt64}}
+	for _, o := range h.Ops {
+		e := g.event(o)
+		if o.Kind == Close && o.Err == "" {
+			t.close[0] = o.Begin
+		}
+		if o.Kind == Close || o.Err == closedError(o.Kind) {
+			t.close[1] = min(t.close[1], o.End)
+		}
+		switch o.Kind {
+		case Truncate, OtherTruncate:
+			t.least = min(t.least, e.Off)
+			t.ends = append(t.ends, e.Off)
+		case Size, Stat:
+			t.ends = append(t.ends, e.got)
+		case ReadAt, View, WriteAt, OtherWrite:
+			t.ends = append(t.ends, e.Off, e.Off+e.N, e.Off+e.got)
+			for i := range e.data {
+				if e.turns(i) {
+					t.ends = append(t.ends, e.Off+i)
+				}
+			}
+		}
+	}
+	slices.Sort(t.ends)
+	return t
+}
+
+// turns reports whether unit i of what was read is not like the one before.
+func (e event) turns(i int) bool { return i > 0 && i < len(e.data) && e.data[i] != e.data[i-1] }
+
+// endsAt reports whether a stretch of a call ends there, counted from where the
+// call begins.
+func (t *tearer) endsAt(e event, to int) bool {
+	if e.Kind.byCursor() || t.fine {
+		return t.fine || e.turns(to)
+	}
+	_, found := slices.BinarySearch(t.ends, e.Off+to)
+	return found
+}
+
+// reach returns the units that a call depends on or changes.
+func (t *tearer) reach(o Op) (from, to int) {
+	e := t.grid.event(o)
+	switch o.Kind {
+	case ReadAt, View:
+		return e.Off, e.Off + e.N
+	case WriteAt, OtherWrite:
+		return min(e.Off, t.least), e.Off + e.N
+	case Truncate, OtherTruncate:
+		return min(e.Off, t.least), math.MaxInt
+	}
+	return 0, math.MaxInt
+}
+
+// meets reports whether two calls overlap in time, and one of them changes what
+// the other depends on.
+func (t *tearer) meets(a, b Op) bool {
+	if !a.beside(b) || !a.Kind.writes() && !b.Kind.writes() {
+		return false
+	}
+	from1, to1 := t.reach(a)
+	from2, to2 := t.reach(b)
+	return from1 < to2 && from2 < to1
+}
+
+// beside reports whether two calls overlap in time.
+func (o Op) beside(p Op) bool { return o.Begin < p.End && p.Begin < o.End }
+
+// events returns the events of call i.
+func (t *tearer) events(i int) []event {
+	o, e := t.h.Ops[i], t.grid.event(t.h.Ops[i])
+	e.late = o.Begin < t.close[1] && t.close[0] < o.End
+	refused, torn := o.Err == closedError(o.Kind), false
+	for j, p := range t.h.Ops {
+		if i == j || !o.beside(p) {
+			continue
+		}
+		e.lags = e.lags || p.Kind < OtherWrite
+		if t.meets(o, p) {
+			torn = true
+			e.part.cut = e.part.cut || p.Kind == Truncate || p.Kind == OtherTruncate
+		}
+	}
+	switch o.Kind {
+	case ReadAt, Read, View:
+		if refused && e.late && e.got > 0 || torn && !refused && o.Err != errCut {
+			return t.parts(e, i, reads, e.got)
+		}
+	case WriteAt, Write, OtherWrite:
+		if refused && e.late {
+			return t.parts(e, i, may, e.N)
+		}
+		if torn && !refused && !(o.Kind == Write && t.h.Append) {
+			return t.parts(e, i, stores, e.N)
+		}
+	case Truncate:
+		if e.lags && !refused {
+			return []event{e, {Call: e.Call, part: part{kind: tells}}}
+		}
+	}
+	return []event{e}
+}
+
+// parts takes a call apart, n units of which are read or written.
+func (t *tearer) parts(e event, slot int, kind partKind, n int) (all []event) {
+	add := func(kind partKind, from, to int) {
+		p := e
+		p.part = part{kind, slot, from, to, e.part.cut}
+		all = append(all, p)
+	}
+	if e.err == closedError(e.Kind) { // besides, it fails, after the Close
+		end := e
+		end.got, end.data = 0, ""
+		all = append(all, end)
+	}
+	if e.Kind == Write && t.h.Append {
+		add(kind, 0, n)
+		return all
+	}
+	if e.Kind.byCursor() {
+		add(head, 0, 0)
+	}
+	from := 0
+	for to := 1; to <= n; to++ {
+		if to == n || t.endsAt(e, to) {
+			add(kind, from, to)
+			from = to
+		}
+	}
+	if kind == stores && e.Kind < OtherWrite {
+		add(tells, n, n)
+	}
+	if kind == reads && n < e.N && e.err != closedError(e.Kind) {
+		add(ends, n, n)
+	}
+	return all
+}
