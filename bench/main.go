@@ -7,7 +7,6 @@
 //	go -C bench run .                 # everything, about a quarter of an hour
 //	go -C bench run . -quick          # the same in two minutes, with more noise
 //	go -C bench run . -rows P1,P5     # some rows
-//	go -C bench run . -mechanisms     # the library against itself without each of its mechanisms, in half an hour
 //	go -C bench run . -rows P1 -entrants Region -cpuprofile p1.prof     # see PROFILES.md
 //
 // Every verdict is about the ratio of two things measured in the same round:
@@ -47,7 +46,8 @@ func main() {
 		who    = flag.String("entrants", "", "only entrants with one of these names or a longer one, as Region,os.File; writes nothing, as -o -")
 		prof   = flag.String("cpuprofile", "", "write a CPU profile of the rows there")
 		asJSON = flag.Bool("figures", false, "print the figures of all rounds as JSON, and no table")
-		ablate = flag.Bool("mechanisms", false, "switch off each mechanism of the library in turn, and write mechanisms.md; with -rows those of these rows")
+		job    = flag.String("job", "", "measure one job, whose arguments come by standard input; bench starts this by itself")
+		group  = flag.String("group", "", "the control group of that job")
 		slowFS = flag.String("slowfs", "", "serve the slow file system of P20 there; bench starts this by itself")
 	)
 	flag.Parse()
@@ -57,8 +57,8 @@ func main() {
 		err = serveSlowFS(*slowFS)
 	case *count != "":
 		err = countMode(*count, *times, *dir)
-	case *ablate:
-		err = ablation(*rows, *dir, *out)
+	case *job != "":
+		err = serveJob(*job, *group)
 	default:
 		if *who != "" {
 			only, *out = strings.Split(*who, ","), "-"

@@ -41,6 +41,11 @@ var rows = []row{
 	{[]string{"P21"}, "allocations", rowAllocations},
 	{[]string{"P22"}, "a store that must wait", rowFrozenStore},
 	{[]string{"P23"}, "one ReadAt of a large file beside the collector", rowLongRead},
+	{[]string{"P24"}, "a file larger than memory", rowLargerThanMemory},
+	{[]string{"P25"}, "cold View", rowColdView},
+	{[]string{"P26"}, "WriteAt 8 B at random from the first on", rowLearning},
+	{[]string{"P27"}, "io.Copy from a Region to a Region", rowCopyRegions},
+	{[]string{"P28"}, "a hot working set with SetResidentLimit", rowResidentLimit},
 }
 
 // chooseRows finds the rows that the list names; all of them for "".
