@@ -30,14 +30,15 @@ type lab struct {
 	fsName     string
 	disk       bool // cold files can be had
 	loadBefore string
+	loads      []string // after each row
 	files      map[string]string
 	curves     map[string][]curve // of the plots, by file
 	c          *reference
 	seed       uint64
 
-	mu      sync.Mutex
-	undo    map[int]func() // in the order of their numbers
-	undos   int
+	mu    sync.Mutex
+	undo  map[int]func() // in the order of their numbers
+	undos int
 }
 
 // newLab makes a directory of its own in dir.

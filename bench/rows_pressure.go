@@ -34,8 +34,8 @@ type load struct {
 
 // The figures of a load.
 const (
-	loadRate  = iota // thousand calls a second
-	loadP50          // of a call, ms
+	loadRate = iota // thousand calls a second
+	loadP50         // of a call, ms
 	loadP99
 	loadP999
 	loadTick    // the median by which a 1 ms sleep was overrun, ms
