@@ -47,6 +47,7 @@ var rows = []row{
 	{[]string{"P27"}, "io.Copy from a Region to a Region", rowCopyRegions},
 	{[]string{"P28"}, "a hot working set with SetResidentLimit", rowResidentLimit},
 	{[]string{"P29"}, "sandboxes and old kernels", rowSandbox},
+	{[]string{"P30"}, "real programs", rowPrograms},
 	{[]string{"FS"}, "other file systems", rowFileSystems},
 }
 

@@ -42,6 +42,7 @@ const (
 	loadTickP99 // ms
 	loadGC      // the longest collection, ms; one that did not end counts as long as it was waited for
 	loadRSS     // MiB of files in the process's memory, at most
+	loadDisk    // pages that came from the disk, for each call
 )
 
 // readerWriter is a file that can be read and, if that was asked for, written.
@@ -95,6 +96,7 @@ func (j load) run() []float64 {
 	defer f.Close()
 	calls := make([]int, j.Goroutines)
 	took := make([]series, j.Goroutines)
+	disk := diskReads()
 	begin := time.Now()
 	beside := j.startBeside()
 	var wg sync.WaitGroup
@@ -108,11 +110,15 @@ func (j load) run() []float64 {
 		all += n
 	}
 	t, gc, rss := beside()
+	disk = diskReads() - disk
 	times := slices.Concat(took...)
 	return []float64{perSecond(long, all) / 1000,
 		quantile(times, 0.5), quantile(times, 0.99), quantile(times, 0.999),
-		max(quantile(t, 0.5), 0.001), max(quantile(t, 0.99), 0.001), gc, rss}
+		max(quantile(t, 0.5), 0.001), max(quantile(t, 0.99), 0.001), gc, rss, disk / page / float64(all)}
 }
+
+// diskReads returns how many bytes this process had from disks.
+func diskReads() float64 { return processNumber("/proc/self/io", "read_bytes") }
 
 // play is one goroutine's part. Looking at the clock costs as much as several
 // reads from memory, so only timed calls are looked at one by one.
@@ -201,7 +207,7 @@ func watchRSS() (most func() float64, stop func()) {
 	look := func() {
 		mu.Lock()
 		defer mu.Unlock()
-		seen = max(seen, float64(statusKiB("RssFile"))/1024)
+		seen = max(seen, processNumber("/proc/self/status", "RssFile")/1024)
 	}
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -273,6 +279,7 @@ func rowLargerThanMemory(l *lab, report func(cell)) {
 func reportLoad(words string, order []string, got []figures, claims []claim, report func(cell)) {
 	for _, c := range []cell{
 		{workload: words, unit: "kIOPS", figures: got[loadRate], claims: claims},
+		{workload: "the same: pages from the disk a call", figures: got[loadDisk], claims: []claim{inform(region, osFile)}},
 		{workload: "the same: a call, median", unit: "ms", figures: got[loadP50], claims: []claim{inform(region, osFile)}},
 		{workload: "the same: a call, p99", unit: "ms", figures: got[loadP99], claims: []claim{inform(region, osFile)}},
 		{workload: "the same: a call, p99.9", unit: "ms", figures: got[loadP999], claims: []claim{atMost(region, osFile, 1)}},
