@@ -25,7 +25,7 @@ func (l *lab) describe() string {
 	line("CPU", fmt.Sprintf("%d × %s", runtime.NumCPU(), cpuModel()))
 	line("Go", runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
 	line("C compiler", l.compilerName())
-	line("load average", fmt.Sprintf("%s before, %s after", l.loadBefore, loadAverage()))
+	line("load average", fmt.Sprintf("%s before, %s after each row", l.loadBefore, strings.Join(l.loads, ", ")))
 	return b.String()
 }
 

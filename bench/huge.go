@@ -86,10 +86,14 @@ func countMapsOf(name string) int {
 }
 
 // statusKiB reads a field of /proc/self/status.
-func statusKiB(field string) int {
-	for line := range bytes.Lines(must1(os.ReadFile("/proc/self/status"))) {
+func statusKiB(field string) int { return int(processNumber("/proc/self/status", field)) }
+
+// processNumber reads a number from a file of lines "field: number" and perhaps
+// a unit.
+func processNumber(file, field string) float64 {
+	for line := range bytes.Lines(must1(os.ReadFile(file))) {
 		if rest, ok := bytes.CutPrefix(line, []byte(field+":")); ok {
-			return must1(strconv.Atoi(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB"))))))
+			return must1(strconv.ParseFloat(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB")))), 64))
 		}
 	}
 	return 0

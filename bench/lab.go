@@ -30,14 +30,15 @@ type lab struct {
 	fsName     string
 	disk       bool // cold files can be had
 	loadBefore string
+	loads      []string // after each row
 	files      map[string]string
 	curves     map[string][]curve // of the plots, by file
 	c          *reference
 	seed       uint64
 
-	mu      sync.Mutex
-	undo    []func()
-	cleared bool
+	mu    sync.Mutex
+	undo  map[int]func() // in the order of their numbers
+	undos int
 }
 
 // newLab makes a directory of its own in dir.
@@ -46,30 +47,38 @@ func newLab(dir string, quick bool) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{dir: own, quick: quick, files: map[string]string{}, curves: map[string][]curve{}}
+	l := &lab{dir: own, quick: quick, files: map[string]string{}, curves: map[string][]curve{}, undo: map[int]func(){}}
 	l.fsName, l.disk = fileSystem(own)
 	l.loadBefore = loadAverage()
 	l.atEnd(func() { os.RemoveAll(own) })
 	return l, nil
 }
 
-// atEnd has fn called when the lab closes, last come first.
-func (l *lab) atEnd(fn func()) {
+// atEnd has fn called when the lab closes, last come first, unless it was
+// forgotten before.
+func (l *lab) atEnd(fn func()) (forget func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.undo = append(l.undo, fn)
+	n := l.undos
+	l.undo[n] = fn
+	l.undos++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.undo, n)
+	}
 }
 
 // close takes everything away, once.
 func (l *lab) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.cleared {
-		return
-	}
-	l.cleared = true
-	for i := len(l.undo) - 1; i >= 0; i-- {
-		l.undo[i]()
+	undo, n := l.undo, l.undos
+	l.undo = map[int]func(){}
+	l.mu.Unlock()
+	for i := n - 1; i >= 0; i-- {
+		if fn, ok := undo[i]; ok {
+			fn()
+		}
 	}
 }
 

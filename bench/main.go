@@ -7,7 +7,6 @@
 //	go -C bench run .                 # everything, about a quarter of an hour
 //	go -C bench run . -quick          # the same in two minutes, with more noise
 //	go -C bench run . -rows P1,P5     # some rows
-//	go -C bench run . -mechanisms     # the library against itself without each of its mechanisms, in half an hour
 //	go -C bench run . -rows P1 -entrants Region -cpuprofile p1.prof     # see PROFILES.md
 //
 // Every verdict is about the ratio of two things measured in the same round:
@@ -50,18 +49,24 @@ func main() {
 		who    = flag.String("entrants", "", "only entrants with one of these names or a longer one, as Region,os.File; writes nothing, as -o -")
 		prof   = flag.String("cpuprofile", "", "write a CPU profile of the rows there")
 		asJSON = flag.Bool("figures", false, "print the figures of all rounds as JSON, and no table")
-		ablate = flag.Bool("mechanisms", false, "switch off each mechanism of the library in turn, and write mechanisms.md; with -rows those of these rows")
 		long   = flag.String("long", "", "draw a long.csv of the command torture as an SVG beside it, and measure nothing")
+		rounds = flag.Int("rounds", 0, "at most so many rounds of each row; 0: as many as the row wants")
+		box    = flag.String("sandbox", "", "run where the kernel refuses some calls: "+sandboxNames())
+		job    = flag.String("job", "", "measure one job, whose arguments come by standard input; bench starts this by itself")
+		group  = flag.String("group", "", "the control group of that job")
 	)
 	flag.Parse()
 	var err error
+	maxRounds = *rounds
 	switch {
 	case *long != "":
 		err = plotLong(*long)
+	case *box != "":
+		err = enterSandbox(*box)
 	case *count != "":
 		err = countMode(*count, *times, *dir)
-	case *ablate:
-		err = ablation(*rows, *dir, *out)
+	case *job != "":
+		err = serveJob(*job, *group)
 	default:
 		if *who != "" {
 			only, *out = strings.Split(*who, ","), "-"
@@ -112,23 +117,28 @@ func compare(quick, asJSON bool, rows, dir, out string) error {
 	}
 	var lines [][]string
 	for _, c := range cells {
-		lines = append(lines, c.lines()...)
+		if c.fs == "" {
+			lines = append(lines, c.lines()...)
+		}
 	}
-	writeText(os.Stdout, lines)
-	missed, all := misses(cells)
-	summary := fmt.Sprintf("%d of %d targets met, %s.", all-missed, all, time.Since(begin).Round(time.Second))
+	writeText(os.Stdout, head, lines)
+	if head, lines := columns(cells); len(lines) > 0 {
+		fmt.Println()
+		writeText(os.Stdout, head, lines)
+	}
+	summary := tally(cells) + ", " + time.Since(begin).Round(time.Second).String() + "."
 	fmt.Println(summary)
 	if out == "-" {
 		return nil
 	}
-	if err := writeResults(out, l, lines, summary); err != nil {
+	if err := writeResults(out, l, cells, lines, summary); err != nil {
 		return err
 	}
 	return l.plot(filepath.Join(filepath.Dir(out), "plots"))
 }
 
 // writeResults writes the table with all that is needed to repeat it.
-func writeResults(name string, l *lab, lines [][]string, summary string) error {
+func writeResults(name string, l *lab, cells []cell, lines [][]string, summary string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -139,17 +149,20 @@ func writeResults(name string, l *lab, lines [][]string, summary string) error {
 	defer f.Close()
 	fmt.Fprintf(f, "# Results\n\n%s\n%s\n", l.describe(), legend)
 	writeMarkdown(f, head, lines)
-	fmt.Fprintf(f, "\n%s\n%s", summary, plotLinks(l))
+	fmt.Fprintf(f, "\n%s\n", summary)
+	writeColumns(f, cells)
+	fmt.Fprint(f, plotLinks(l))
 	return f.Close()
 }
 
 // legend explains the table to who finds it alone.
 const legend = `Figures are medians. A ratio is taken round by round, between entrants that took turns; shown are
-its median and, in brackets, the smallest and the largest round. The median decides the verdict. "Best by
-best" divides the best figures of all rounds: on a busy machine it says more than the median. Times
-(ns, µs, ms) are better when small, rates when large. "″" is the line above, held to another target.
-"small folios": the file was written in 4 KiB pieces and stayed in the cache that way; "large
-folios": in pieces of 1 MiB.
+its median and, in brackets, between what the median lies with 95 % certainty, as far as these rounds
+tell (with fewer than six, the smallest and the largest round). The median decides the verdict: "even"
+says that it misses the target by less than that uncertainty. "Best by best" divides the best figures
+of all rounds: on a busy machine it says more than the median. Times (ns, µs, ms) are better when small,
+rates when large. "″" is the line above, held to another target. "small folios": the file was written in
+4 KiB pieces and stayed in the cache that way; "large folios": in pieces of 1 MiB.
 `
 
 // plotLinks shows the plots in the results.
@@ -182,7 +195,9 @@ func (l *lab) runRows(chosen []row, w io.Writer) (cells []cell) {
 		fmt.Fprintf(w, "%s … ", strings.Join(r.ids, " "))
 		got := l.runRow(r)
 		cells = append(cells, got...)
-		fmt.Fprintf(w, "%.1f s\n", time.Since(begin).Seconds())
+		load := loadAverage()
+		l.loads = append(l.loads, load)
+		fmt.Fprintf(w, "%.1f s, load average %s\n", time.Since(begin).Seconds(), load)
 	}
 	return cells
 }

@@ -167,3 +167,36 @@ func rowCopyFiles(l *lab, report func(cell)) {
 		claims: []claim{asFast(region, osFile, 1), asFast("into Region", osFile, 1)},
 	})
 }
+
+// rowCopyRegions is P27: both ends are Regions.
+func rowCopyRegions(l *lab, report func(cell)) {
+	size := pick[int64](l, 256*miB, 64*miB)
+	name, other := l.file(size, miB), l.path("copy")
+	warm(name)
+	timed := func(dst io.WriteCloser, src io.ReadCloser) float64 {
+		defer os.Remove(other)
+		defer src.Close()
+		begin := time.Now()
+		if n := must1(io.Copy(dst, src)); n != size {
+			panic(failure{io.ErrShortWrite})
+		}
+		must(dst.Close())
+		return ms(time.Since(begin))
+	}
+	const toFile, fromFile = "Region to os.File", "os.File to Region"
+	openFile := func() io.ReadCloser { return must1(os.Open(name)) }
+	openMapped := func() io.ReadCloser { return must1(mmap.Open(name)) }
+	createFile := func() io.WriteCloser { return must1(os.Create(other)) }
+	createMapped := func() io.WriteCloser { return must1(mmap.Create(other)) }
+	entrants := []entrant{
+		one(osFile, func() float64 { return timed(createFile(), openFile()) }),
+		one(toFile, func() float64 { return timed(createFile(), openMapped()) }),
+		one(fromFile, func() float64 { return timed(createMapped(), openFile()) }),
+		one(region, func() float64 { return timed(createMapped(), openMapped()) }),
+	}
+	got := play(pick(l, 15, 7), entrants...)
+	report(cell{
+		id: "P27", workload: "io.Copy of " + sizeName(size) + " from Region to Region", unit: "ms", order: names(entrants), figures: got[0],
+		claims: []claim{asFast(region, osFile, 1)},
+	})
+}

@@ -37,6 +37,21 @@ func quantile(s series, q float64) float64 {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
+// certain returns between what the median of all rounds there could be lies with
+// 95 % certainty: by how often as many coins as there are rounds fall on one
+// side. Below six rounds that is between the smallest and the largest.
+func certain(s series) (low, high float64) {
+	sorted := slices.Sorted(slices.Values(s))
+	n, out := len(sorted), 0 // how many are outside, at each end
+	term := math.Pow(0.5, float64(n))
+	for tail := term; tail <= 0.025; tail += term { // that out coins or fewer fall on one side
+		out++
+		term *= float64(n-out+1) / float64(out)
+	}
+	out = max(out-1, 0)
+	return sorted[out], sorted[n-1-out]
+}
+
 // ratios divides round by round.
 func ratios(num, den series) series {
 	out := make(series, min(len(num), len(den)))
@@ -100,7 +115,7 @@ func (c claim) judge(f figures, small bool) judged {
 	}
 	j := judged{claim: c, mid: median(values), rounds: len(values)}
 	if len(values) > 0 {
-		j.low, j.high = slices.Min(values), slices.Max(values)
+		j.low, j.high = certain(values)
 		pick := slices.Max[series]
 		if small {
 			pick = slices.Min[series]
@@ -128,8 +143,9 @@ func (c claim) meets(v float64) bool {
 }
 
 // verdict says in words whether the target is met: by the median, because
-// single rounds catch what else the machine does. Of a miss it says how far
-// off, and whether the best round was inside.
+// single rounds catch what else the machine does. A median that misses by less
+// than it is uncertain is even with the target; of another miss it says how far
+// off it is.
 func (j judged) verdict() string {
 	switch {
 	case j.rounds == 0 || math.IsNaN(j.mid):
@@ -138,15 +154,12 @@ func (j judged) verdict() string {
 		return "–"
 	case j.meets(j.mid):
 		return "met"
+	case j.meets(j.low) || j.meets(j.high):
+		return "even"
+	case short(j.mid) == short(j.bound):
+		return fmt.Sprintf("short: %.4f of %s", j.mid, short(j.bound))
 	}
-	words := fmt.Sprintf("short: %s of %s", short(j.mid), short(j.bound))
-	if short(j.mid) == short(j.bound) {
-		words = fmt.Sprintf("short: %.4f of %s", j.mid, short(j.bound))
-	}
-	if j.meets(j.low) || j.meets(j.high) {
-		words += " (inside the spread)"
-	}
-	return words
+	return fmt.Sprintf("short: %s of %s", short(j.mid), short(j.bound))
 }
 
 // target is the claim in words; a ratio without a target says what it is of.

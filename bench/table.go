@@ -28,10 +28,11 @@ type cell struct {
 	figures  figures
 	claims   []claim
 	why      string // why it was skipped, or how it failed; "" when measured
+	fs       string // the file system, of a cell in the table of these
 }
 
 // head are the columns of the table.
-var head = []string{"id", "workload", osFile, "peers and references", region, "ratio, median [min..max]", "best by best", "target", "verdict"}
+var head = []string{"id", "workload", osFile, "peers and references", region, "ratio, median [its uncertainty]", "best by best", "target", "verdict"}
 
 // lines lays a cell out: one line a claim, the figures on the first.
 func (c cell) lines() [][]string {
@@ -77,24 +78,25 @@ func (c cell) figure(name string) string {
 	return strings.TrimSpace(short(median(s)) + " " + c.unit)
 }
 
-// misses counts the targets that the cells fall short of, and all targets.
-func misses(cells []cell) (missed, all int) {
+// tally counts the targets of the cells by verdict.
+func tally(cells []cell) string {
+	count := map[string]int{}
+	all := 0
 	for _, c := range cells {
 		for _, cl := range c.claims {
 			if cl.op == "" || c.why != "" {
 				continue
 			}
+			word, _, _ := strings.Cut(cl.judge(c.figures, c.small()).verdict(), ":")
+			count[word]++
 			all++
-			if !cl.meets(cl.judge(c.figures, c.small()).mid) {
-				missed++
-			}
 		}
 	}
-	return missed, all
+	return fmt.Sprintf("of %d targets %d are met, %d even, %d short", all, count["met"], count["even"], count["short"])
 }
 
 // writeText writes the lines under head, in columns for a terminal.
-func writeText(w io.Writer, lines [][]string) {
+func writeText(w io.Writer, head []string, lines [][]string) {
 	width := make([]int, len(head))
 	for _, line := range append([][]string{head}, lines...) {
 		for i, s := range line {
@@ -114,15 +116,17 @@ func writeText(w io.Writer, lines [][]string) {
 // measured is a cell's figures, for programs.
 type measured struct {
 	ID, Workload, Unit, Why string
+	Order                   []string
 	Figures                 figures
 }
 
 // measurements are those of the entrants that the cells show.
 func measurements(cells []cell) (out []measured) {
 	for _, c := range cells {
-		m := measured{c.id, c.workload, c.unit, c.why, figures{}}
+		m := measured{c.id, c.workload, c.unit, c.why, nil, figures{}}
 		for _, name := range c.order {
 			if s := c.figures[name]; len(s) > 0 {
+				m.Order = append(m.Order, name)
 				m.Figures[name] = s
 			}
 		}

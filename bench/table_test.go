@@ -34,14 +34,14 @@ func TestLines(t *testing.T) {
 			t.Errorf("line %d\n got %q\nwant %q", i, got, want[i])
 		}
 	}
-	if missed, all := misses(sample); missed != 1 || all != 2 {
-		t.Errorf("misses = %d of %d, want 1 of 2", missed, all)
+	if got, want := tally(sample), "of 2 targets 1 are met, 0 even, 1 short"; got != want {
+		t.Errorf("tally: %q, want %q", got, want)
 	}
 }
 
 func TestWrite(t *testing.T) {
 	var text, markdown strings.Builder
-	writeText(&text, sampleLines())
+	writeText(&text, head, sampleLines())
 	rows := strings.Split(strings.TrimSpace(text.String()), "\n")
 	if len(rows) != 4 || !strings.Contains(rows[0], "verdict") || !strings.HasSuffix(rows[1], "met") {
 		t.Errorf("text:\n%s", text.String())
