@@ -50,13 +50,13 @@ func (r *refusal) learn(err error) error {
 
 // The optional calls, and who refused them.
 var (
-	noPreadv2    refusal // preadv2(2) with RWF_NOWAIT
-	noPopulate   refusal // madvise(2) with MADV_POPULATE_READ and _WRITE
-	noFutexOp    refusal // futex(2) with FUTEX_WAKE_OP
-	noMincore    refusal // mincore(2)
-	noMemfd      refusal // memfd_create(2)
-	noCachestat  atomic.Bool
-	yesCachestat atomic.Bool
+	noPreadv2 refusal               // preadv2(2) with RWF_NOWAIT
+	noAdvice  [len(advices)]refusal // madvise(2)
+	noFutexOp refusal               // futex(2) with FUTEX_WAKE_OP
+	noMincore refusal               // mincore(2)
+	noMemfd   refusal               // memfd_create(2)
+
+	yesCachestat, noCachestat atomic.Bool // at most one is set, and none until it is asked for
 )
 
 // mayCachestat reports whether cachestat(2) may be called: the kernel has it
@@ -126,45 +126,39 @@ func atLeast(release string, major, minor int) bool {
 	return have > major || have == major && digits(rest) >= minor
 }
 
+// isRefusal reports whether err may mean that the system never makes the call.
+func isRefusal(err error) bool { return err == unix.EINVAL || err == unix.ENOSYS || err == unix.EPERM }
+
+// adviceRefused finds out by one page of anonymous memory whether madvise(2)
+// refuses the advice whatever the memory is, and remembers it. (EINVAL is also
+// its answer for memory of the wrong kind. MADV_COLLAPSE cannot be tried so: a
+// single page is the wrong kind.)
+func adviceRefused(a Advice) bool {
+	page, err := unix.MmapPtr(-1, 0, nil, uintptr(pageSize), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return false // nothing was learned
+	}
+	err = unix.Madvise(unsafe.Slice((*byte)(page), pageSize), advices[a])
+	_ = unix.MunmapPtr(page, uintptr(pageSize))
+	if isRefusal(err) {
+		noAdvice[a].errno.Store(uintptr(err.(unix.Errno)))
+	}
+	return isRefusal(err)
+}
+
 // Populate brings the pages of b in, as a load or a store would, and reports
 // what a touch would have died of as EFAULT. Before Linux 5.14, which has
 // MADV_POPULATE_READ and _WRITE, pages are made writable one by one, and for
 // reading there is no such call: the error wraps errors.ErrUnsupported.
 func Populate(b []byte, write bool) error {
-	if noPopulate.err() == nil {
-		advice := unix.MADV_POPULATE_READ
-		if write {
-			advice = unix.MADV_POPULATE_WRITE
-		}
-		err := ignoringEINTR(func() error { return unix.Madvise(b, advice) })
-		if err != unix.EINVAL && err != unix.ENOSYS && err != unix.EPERM || mayPopulate() {
-			return err
-		}
+	if !write {
+		return Advise(b, PopulateRead)
 	}
-	if write {
-		return populateByFutex(b)
+	err := Advise(b, PopulateWrite)
+	if err == unix.ENOTSUP {
+		err = populateByFutex(b)
 	}
-	return unix.ENOTSUP
-}
-
-// mayPopulate asks for one page of anonymous memory whether the kernel has
-// MADV_POPULATE_READ and _WRITE at all: EINVAL is also its answer for memory
-// without the right to be read or written.
-func mayPopulate() bool {
-	page, err := unix.MmapPtr(-1, 0, nil, uintptr(pageSize), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return true // nothing was learned
-	}
-	b := unsafe.Slice((*byte)(page), pageSize)
-	if err = unix.Madvise(b, unix.MADV_POPULATE_WRITE); err == nil {
-		err = unix.Madvise(b, unix.MADV_POPULATE_READ)
-	}
-	_ = unix.MunmapPtr(page, uintptr(pageSize))
-	if err == unix.EINVAL || err == unix.ENOSYS || err == unix.EPERM {
-		noPopulate.errno.Store(uintptr(err.(unix.Errno)))
-		return false
-	}
-	return true
+	return err
 }
 
 // futexOrNothing is an operation of FUTEX_WAKE_OP: word |= 0, and then wake

@@ -130,15 +130,20 @@ var advices = [...]int{
 	Unmergeable:   unix.MADV_UNMERGEABLE,
 }
 
-// HasAdvice reports whether this kernel's interface has the advice.
-func HasAdvice(a Advice) bool { return int(a) < len(advices) }
+// HasAdvice reports whether this kernel has the advice, as far as is known: what
+// it refused once, it has not.
+func HasAdvice(a Advice) bool { return int(a) < len(advices) && noAdvice[a].err() == nil }
 
 // Advise calls madvise(2).
 func Advise(b []byte, a Advice) error {
 	if !HasAdvice(a) {
-		return unix.EINVAL
+		return unix.ENOTSUP
 	}
-	return ignoringEINTR(func() error { return unix.Madvise(b, advices[a]) })
+	err := ignoringEINTR(func() error { return unix.Madvise(b, advices[a]) })
+	if isRefusal(err) && a != Collapse && adviceRefused(a) {
+		return unix.ENOTSUP
+	}
+	return err
 }
 
 // CacheStat calls cachestat(2), of Linux 6.5, if it may be called: see
@@ -188,14 +193,18 @@ func PunchHole(fd uintptr, off, n int64) error {
 // DiscardPages is MADV_DONTNEED, which on private memory forgets what was stored.
 func DiscardPages(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
 
-// NewMemFile calls memfd_create(2).
+// NewMemFile calls memfd_create(2), or makes a file in /dev/shm where the system
+// refuses that (Linux before 3.17). The latter takes no seals.
 func NewMemFile(name string, size int64) (*os.File, error) {
-	if err := noMemfd.err(); err != nil {
-		return nil, err
+	if noMemfd.err() != nil {
+		return unlinkedFile("/dev/shm", name, size)
 	}
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if noMemfd.learn(err); noMemfd.err() != nil {
+		return unlinkedFile("/dev/shm", name, size)
+	}
 	if err != nil {
-		return nil, noMemfd.learn(err)
+		return nil, err
 	}
 	if err := unix.Ftruncate(fd, size); err != nil {
 		unix.Close(fd)
@@ -206,6 +215,9 @@ func NewMemFile(name string, size int64) (*os.File, error) {
 
 // Seal adds seals by fcntl(2) F_ADD_SEALS.
 func Seal(fd uintptr, s Seals) error {
+	if noMemfd.err() != nil {
+		return unix.ENOTSUP
+	}
 	bits := 0
 	if s&SealShrink != 0 {
 		bits |= unix.F_SEAL_SHRINK
