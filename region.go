@@ -239,12 +239,7 @@ func (r *Region) setLimits(m *mapping, size int64) {
 	if !sys.Coherent && !r.memoryOnly() {
 		n = 0 // memory and descriptor may differ: see View
 	}
-	m.backed.Store(n)
-	for _, bound := range []*atomic.Int64{&m.readLimit, &m.writeLimit} {
-		if bound.Load() > n {
-			bound.Store(n)
-		}
-	}
+	m.setBacked(n)
 	warm := (r.f == nil || assumePages == assumeWarm) && !m.aliased()
 	if warm && r.effectiveProt()&sys.Read != 0 && r.permittedPrefix(0, n, sys.Read) == n {
 		m.readLimit.Store(n)

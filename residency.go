@@ -89,26 +89,53 @@ func (m *mapping) add(set *bitmap.Set, bound *atomic.Int64, off, n int64) {
 	}
 	lo, hi := m.pageRange(off, n)
 	set.Add(lo, hi)
+	if from := (m.lead + bound.Load()) >> pageShift; from >= lo && from < hi {
+		m.raise(set, bound)
+	}
+}
+
+// Three functions change a bound, and none lets it end above what is known or
+// above backed, whatever runs beside it. raise looks at both again after it has
+// raised; forgetIn and setBacked lower the bound after they have changed them.
+// So whoever comes last sees what the other did.
+
+// raise raises a bound to where the pages end that are in its set.
+func (m *mapping) raise(set *bitmap.Set, bound *atomic.Int64) {
 	if m.aliased() {
-		return // the limits stay 0
+		return // it stays 0: see mapping
 	}
 	at := bound.Load()
-	from := (m.lead + at) >> pageShift
-	if from < lo || from >= hi {
-		return
+	to := m.knownEnd(set, at)
+	if to > at && bound.CompareAndSwap(at, to) {
+		lower(bound, m.knownEnd(set, at))
 	}
-	to := min(set.NextClear(from, m.residency.n)<<pageShift-m.lead, m.backed.Load())
-	if to > at && bound.CompareAndSwap(at, to) && to > m.backed.Load() {
-		bound.Store(min(to, m.backed.Load())) // a cut came between
+}
+
+// knownEnd returns up to where all bytes from at on are there, and their pages
+// in the set.
+func (m *mapping) knownEnd(set *bitmap.Set, at int64) int64 {
+	end := set.NextClear((m.lead+at)>>pageShift, m.residency.n)<<pageShift - m.lead
+	return max(min(end, m.backed.Load()), 0)
+}
+
+// lower lowers a bound to at, unless it is there already.
+func lower(bound *atomic.Int64, at int64) {
+	for old := bound.Load(); old > at && !bound.CompareAndSwap(old, at); {
+		old = bound.Load()
 	}
+}
+
+// setBacked says how many bytes of the mapping are there. mu is held.
+func (m *mapping) setBacked(n int64) {
+	m.backed.Store(n)
+	lower(&m.readLimit, n)
+	lower(&m.writeLimit, n)
 }
 
 // forgetIn takes the pages [lo, hi) out of a set, and lowers its bound.
 func (m *mapping) forgetIn(set *bitmap.Set, bound *atomic.Int64, lo, hi int64) {
 	set.Remove(lo, hi)
-	if at := max(lo<<pageShift-m.lead, 0); at < bound.Load() {
-		bound.Store(at)
-	}
+	lower(bound, max(lo<<pageShift-m.lead, 0))
 }
 
 // forget forgets that [off, off+n) was seen: touching it faulted.

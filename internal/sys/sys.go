@@ -120,7 +120,7 @@ const (
 //	func Revoke(b []byte) error // in one step the range faults on every access, and stays taken
 //	func Unmap(b []byte) error  // the addresses go back; b may be revoked or not
 //	func Protect(b []byte, p Prot) error
-//	func Populate(b []byte, write bool) error // brings pages in, inside a system call, as a load or a store would
+//	func Populate(b []byte, write bool) error // brings pages in, inside a system call, as a load or a store would; errors.ErrUnsupported where there is no such call, and then nothing was started
 //	func Lock(b []byte) error
 //	func Unlock(b []byte) error
 //
@@ -144,7 +144,8 @@ const (
 //	func Seal(fd uintptr, s Seals) error
 //	func CheckResidencyVisible(fd uintptr) error // an error if Resident would not tell this process the truth about the file
 //	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit
-//	func PreadNowait(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
+//	func PreadNowait(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing; the only error is errors.ErrUnsupported, and then this file need not be asked again
+//	func LookForFilter() // notices that the process may call less than it could at its start
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage

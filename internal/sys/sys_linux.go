@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,21 +74,6 @@ func control(f *os.File, fn func(fd uintptr) error) error {
 	return inner
 }
 
-// Populate brings the pages of b in by MADV_POPULATE_READ or _WRITE (Linux
-// 5.14), which waits in the system call and reports what a touch would have
-// died of as EFAULT. Older kernels only start the reading.
-func Populate(b []byte, write bool) error {
-	advice := unix.MADV_POPULATE_READ
-	if write {
-		advice = unix.MADV_POPULATE_WRITE
-	}
-	err := ignoringEINTR(func() error { return unix.Madvise(b, advice) })
-	if err == unix.EINVAL && !write {
-		return unix.Madvise(b, unix.MADV_WILLNEED)
-	}
-	return err
-}
-
 // Sync is msync(2) with MS_SYNC: the same call inside the kernel as fdatasync(2),
 // so it commits the size with the bytes.
 func Sync(_ uintptr, b []byte) error {
@@ -148,38 +132,39 @@ var advices = [...]int{
 	Unmergeable:   unix.MADV_UNMERGEABLE,
 }
 
-// HasAdvice reports whether this kernel's interface has the advice.
-func HasAdvice(a Advice) bool { return int(a) < len(advices) }
+// HasAdvice reports whether this kernel has the advice, as far as is known: what
+// it refused once, it has not.
+func HasAdvice(a Advice) bool { return int(a) < len(advices) && noAdvice[a].err() == nil }
 
 // Advise calls madvise(2).
 func Advise(b []byte, a Advice) error {
 	if !HasAdvice(a) {
-		return unix.EINVAL
+		return unix.ENOTSUP
 	}
-	return ignoringEINTR(func() error { return unix.Madvise(b, advices[a]) })
+	err := ignoringEINTR(func() error { return unix.Madvise(b, advices[a]) })
+	if isRefusal(err) && a != Collapse && adviceRefused(a) {
+		return unix.ENOTSUP
+	}
+	return err
 }
 
-// Resident calls mincore(2), which tells the truth only to those who own the
-// file or may write it, and calls everything resident to others.
-func Resident(b []byte, in []bool) error {
-	vec := make([]byte, len(in))
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE,
-		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
-		uintptr(unsafe.Pointer(unsafe.SliceData(vec))))
-	if errno != 0 {
-		return errno
-	}
-	for i, v := range vec {
-		in[i] = v&1 != 0
-	}
-	return nil
-}
-
-// CacheStat calls cachestat(2), of Linux 6.5.
+// CacheStat calls cachestat(2), of Linux 6.5, if it may be called: see
+// mayCachestat. An overlay looks for the pages in its own inode, which never has
+// any: it does not tell.
 func CacheStat(fd uintptr, off, n int64) (Cache, error) {
+	if !mayCachestat() {
+		return Cache{}, unix.ENOSYS
+	}
 	var st unix.Cachestat_t
 	at := unix.CachestatRange{Off: uint64(off), Len: uint64(n)}
 	err := unix.Cachestat(uint(fd), &at, &st, 0)
+	switch {
+	case err == unix.ENOSYS:
+		noCachestat.Store(true)
+		yesCachestat.Store(false)
+	case err == nil && st.Cache == 0 && isOverlay(fd):
+		err = unix.ENOTSUP
+	}
 	return Cache{
 		Cached:          st.Cache,
 		Dirty:           st.Dirty,
@@ -187,6 +172,12 @@ func CacheStat(fd uintptr, off, n int64) (Cache, error) {
 		Evicted:         st.Evicted,
 		RecentlyEvicted: st.Recently_evicted,
 	}, err
+}
+
+// isOverlay reports whether the file lies in an overlay.
+func isOverlay(fd uintptr) bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(int(fd), &st) == nil && uint32(st.Type) == unix.OVERLAYFS_SUPER_MAGIC
 }
 
 // Allocate calls fallocate(2).
@@ -204,9 +195,16 @@ func PunchHole(fd uintptr, off, n int64) error {
 // DiscardPages is MADV_DONTNEED, which on private memory forgets what was stored.
 func DiscardPages(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
 
-// NewMemFile calls memfd_create(2).
+// NewMemFile calls memfd_create(2), or makes a file in /dev/shm where the system
+// refuses that (Linux before 3.17). The latter takes no seals.
 func NewMemFile(name string, size int64) (*os.File, error) {
+	if noMemfd.err() != nil {
+		return unlinkedFile("/dev/shm", name, size)
+	}
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if noMemfd.learn(err); noMemfd.err() != nil {
+		return unlinkedFile("/dev/shm", name, size)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +217,9 @@ func NewMemFile(name string, size int64) (*os.File, error) {
 
 // Seal adds seals by fcntl(2) F_ADD_SEALS.
 func Seal(fd uintptr, s Seals) error {
+	if noMemfd.err() != nil {
+		return unix.ENOTSUP
+	}
 	bits := 0
 	if s&SealShrink != 0 {
 		bits |= unix.F_SEAL_SHRINK

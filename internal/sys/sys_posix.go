@@ -52,14 +52,9 @@ func control(f *os.File, fn func(fd uintptr) error) error {
 	return inner
 }
 
-// Populate starts the reading and says ENOTSUP all the same: no call brings
-// pages in and waits for them, and none at all prepares them for stores.
-func Populate(b []byte, write bool) error {
-	if !write {
-		_ = unix.Madvise(b, unix.MADV_WILLNEED)
-	}
-	return unix.ENOTSUP
-}
+// Populate is unknown here: no call brings pages in and waits for them, and
+// none prepares them for stores.
+func Populate([]byte, bool) error { return unix.ENOTSUP }
 
 // Sync is msync(2) with MS_SYNC, then SyncFile. msync alone does not do: it
 // leaves the drive's cache alone (darwin), writes to the buffer cache only

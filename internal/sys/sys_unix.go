@@ -69,6 +69,9 @@ func Map(fd uintptr, off int64, n int, p Prot, f Flag, hint uintptr) ([]byte, er
 	// The hint comes from the caller of the library and is never dereferenced.
 	at := *(*unsafe.Pointer)(unsafe.Pointer(&hint))
 	at, err = unix.MmapPtr(file, off, at, uintptr(n), p.prot(), bits)
+	if err == unix.EINVAL && f&SyncMap != 0 {
+		err = unix.EOPNOTSUPP // Linux before 4.15
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,172 @@
+package sys
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUnfiltered(t *testing.T) {
+	for text, want := range map[string]bool{
+		"Name:\tx\nSeccomp:\t0\nSeccomp_filters:\t0\n": true,
+		"Seccomp:\t2\nSeccomp_filters:\t1\n":           false,
+		"Seccomp:\t1\n":                                false,
+		"Name:\tx\nSeccomp_filters:\t0\n":              false, // a kernel that does not tell
+		"":                                             false,
+	} {
+		if got := unfiltered([]byte(text)); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestAtLeast(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.5.0": true, "6.5-rc1": true, "6.18.44-fc": true, "7.0": true, "10.1": true,
+		"6.4.9": false, "5.15.0-91-generic": false, "4.4.0": false, "6": false, "": false, "x.y": false,
+	} {
+		if got := atLeast(release, 6, 5); got != want {
+			t.Errorf("%q: %v", release, got)
+		}
+	}
+}
+
+// TestFilterIsNoticed: a filter that comes into force later is noticed when it
+// is looked for, and cachestat(2) is not called any more.
+func TestFilterIsNoticed(t *testing.T) {
+	if !mayCachestat() {
+		t.Skip("it may not be called anyway")
+	}
+	LookForFilter()
+	if !mayCachestat() {
+		t.Error("without a filter it may no longer be called")
+	}
+	defer func() { yesCachestat.Store(true); noCachestat.Store(false) }()
+	yesCachestat.Store(false)
+	noCachestat.Store(true)
+	if _, err := CacheStat(^uintptr(0), 0, 1); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("it was called: %v", err)
+	}
+}
+
+// mapShared maps a memory file of some pages for reading and writing.
+func mapShared(t *testing.T, pages int) []byte {
+	t.Helper()
+	f, err := NewMemFile("test", int64(pages*pageSize))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	b, err := Map(f.Fd(), 0, pages*pageSize, Read|Write, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { Unmap(b) })
+	return b
+}
+
+// minorFaults counts the faults of this process.
+func minorFaults() int64 {
+	var use unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &use)
+	return int64(use.Minflt)
+}
+
+// TestPopulateByFutex: pages become writable without a change of their bytes,
+// and stores beside it are kept.
+func TestPopulateByFutex(t *testing.T) {
+	const pages = 4096
+	b := mapShared(t, pages)
+	err := populateByFutex(b)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := minorFaults()
+	for i := 0; i < len(b); i += pageSize {
+		b[i]++
+	}
+	if n := minorFaults() - before; n > pages/8 { // some of the runtime's own
+		t.Errorf("%d faults for stores to %d pages that were made writable", n, pages)
+	}
+	word := (*atomic.Uint32)(unsafe.Pointer(&b[0]))
+	word.Store(0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100000 {
+			word.Add(1)
+		}
+	}()
+	for range 10000 {
+		if err := populateByFutex(b[:pageSize]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if <-done; word.Load() != 100000 {
+		t.Errorf("%d of 100000 additions are there", word.Load())
+	}
+	if err := Protect(b, Read); err != nil {
+		t.Fatal(err)
+	}
+	if err := populateByFutex(b); err != unix.EFAULT {
+		t.Errorf("memory that cannot be written: %v", err)
+	}
+}
+
+// TestRefusedOnce: what the kernel or a filter refuses is not called again.
+func TestRefusedOnce(t *testing.T) {
+	defer func() {
+		for _, r := range []*refusal{&noAdvice[PopulateRead], &noAdvice[PopulateWrite], &noFutexOp, &noPreadv2} {
+			r.errno.Store(0)
+		}
+	}()
+	b := mapShared(t, 1)
+	noAdvice[PopulateRead].errno.Store(uintptr(unix.EINVAL))
+	noAdvice[PopulateWrite].errno.Store(uintptr(unix.EINVAL))
+	noFutexOp.errno.Store(0)
+	if err := Populate(b, false); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("reading, without MADV_POPULATE_READ: %v", err)
+	}
+	if err := Populate(b, true); err != nil {
+		t.Errorf("writing, without MADV_POPULATE_WRITE: %v", err)
+	}
+	noFutexOp.errno.Store(uintptr(unix.EPERM))
+	if err := Populate(b, true); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("writing, without anything: %v", err)
+	}
+	noPreadv2.errno.Store(uintptr(unix.EPERM))
+	if _, err := PreadNowait(0, b, 0); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("reading what is cached: %v", err)
+	}
+	var r refusal
+	if err := r.learn(unix.EIO); err != unix.EIO || r.err() != nil {
+		t.Errorf("an error of the file: %v, remembered %v", err, r.err())
+	}
+	if err := r.learn(unix.ENOSYS); err != unix.ENOSYS || r.err() != unix.ENOSYS {
+		t.Errorf("a refusal: %v, remembered %v", err, r.err())
+	}
+}
+
+// TestPopulateDenied: EINVAL for memory that may not be read says nothing about
+// the kernel.
+func TestPopulateDenied(t *testing.T) {
+	b := mapShared(t, 1)
+	if !HasAdvice(PopulateRead) || Populate(b, false) != nil {
+		t.Skip("no MADV_POPULATE_READ")
+	}
+	if err := Protect(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Populate(b, false); err == nil {
+		t.Error("memory without rights was brought in")
+	}
+	if !HasAdvice(PopulateRead) {
+		t.Error("the call is now taken for refused")
+	}
+}
