@@ -71,8 +71,8 @@ func (r *Region) fileEnd() (int64, error) {
 	if r.memoryOnly() {
 		return r.size.Load(), nil
 	}
-	size, err := r.call(fileArgs{kind: opStat})
-	return r.clampToWindow(size), err
+	info, err := r.fstat()
+	return r.clampToWindow(info.Size), err
 }
 
 // SyscallConn returns the descriptor for system calls that package syscall and

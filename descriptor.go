@@ -3,111 +3,181 @@ package mmap
 import (
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// fileOp is one system call on a Region's descriptor, its arguments and its
-// result. RawConn takes a function, and a closure for each call would be
-// allocated; ops are pooled with theirs.
-type fileOp struct {
-	fileArgs
-	info  sys.Info
-	cache sys.Cache
-	err   error
-	do    func(fd uintptr) // op.call, made once
+// descriptor is the open file of a Region and the system calls that are made
+// on it. Each of them holds the file open while it runs, returns
+// [os.ErrClosed] after Close, and allocates nothing. Offsets are the file's,
+// not the Region's.
+type descriptor struct {
+	f    *os.File // nil for anonymous memory
+	conn syscall.RawConn
 }
 
-// fileArgs are what a fileOp needs.
-type fileArgs struct {
-	kind   int
-	m      *mapping // keeps b mapped
+// fstat asks for the size and the kind of the file.
+func (d *descriptor) fstat() (sys.Info, error) {
+	op := newFDOp(fdStat)
+	err := d.do(op)
+	info := op.info
+	op.release()
+	return info, err
+}
+
+// fsync commits all that was written to the file, and its size: see
+// sys.SyncFile.
+func (d *descriptor) fsync() error {
+	op := newFDOp(fdSync)
+	err := d.do(op)
+	op.release()
+	return err
+}
+
+// msync commits what was stored to b, whole pages of mapped memory: see
+// sys.Sync. The caller keeps b mapped.
+func (d *descriptor) msync(b []byte) error {
+	op := newFDOp(fdMsync)
+	op.b = b
+	err := d.do(op)
+	op.release()
+	return err
+}
+
+// startWriteback starts the writing of n bytes at off and does not wait for
+// it. b is their memory, which the caller keeps mapped, or nil.
+func (d *descriptor) startWriteback(off, n int64, b []byte) error {
+	op := newFDOp(fdStartWriteback)
+	op.off, op.n, op.b = off, n, b
+	err := d.do(op)
+	op.release()
+	return err
+}
+
+// writeBackFrom writes all dirty pages starting at the one with byte off to the
+// file system, and waits: see sys.WriteBack.
+func (d *descriptor) writeBackFrom(off int64) error {
+	op := newFDOp(fdWriteBack)
+	op.off = off
+	err := d.do(op)
+	op.release()
+	return err
+}
+
+// cachestatFile counts the pages of n bytes at off in the page cache.
+func (d *descriptor) cachestatFile(off, n int64) (sys.Cache, error) {
+	op := newFDOp(fdCachestat)
+	op.off, op.n = off, n
+	err := d.do(op)
+	c := op.cache
+	op.release()
+	return c, err
+}
+
+// preadNowait reads what the page cache has of len(p) bytes at off: see
+// sys.PreadNowait.
+func (d *descriptor) preadNowait(p []byte, off int64) (int, error) {
+	op := newFDOp(fdPreadNowait)
+	op.b, op.off = p, off
+	err := d.do(op)
+	n := int(op.n)
+	op.release()
+	return n, err
+}
+
+// withFD runs fn with the descriptor. Anonymous memory has none and gets 0.
+func (d *descriptor) withFD(fn func(fd uintptr)) error {
+	if d.f == nil {
+		fn(0)
+		return nil
+	}
+	if err := sys.Control(d.f, d.conn, fn); err != nil {
+		return os.ErrClosed
+	}
+	return nil
+}
+
+// do makes op's call.
+func (d *descriptor) do(op *fdOp) error {
+	if err := sys.Control(d.f, d.conn, op.fn); err != nil {
+		return os.ErrClosed
+	}
+	return op.err
+}
+
+// fdOp is one system call on a descriptor, its arguments and its result.
+// RawConn takes a function, and a closure for each call would be allocated; so
+// ops are pooled, each with its own.
+type fdOp struct {
+	kind   fdKind
 	b      []byte
-	off, n int64
+	off, n int64 // fdPreadNowait leaves its count in n
+	info   sys.Info
+	cache  sys.Cache
+	err    error
+	fn     func(fd uintptr) // op.call, made once
 }
 
-// What a fileOp does.
+// fdKind says what an fdOp does.
+type fdKind uint8
+
+// The calls, each a method of descriptor.
 const (
-	opStat  = iota // fstat; the size is left in n
-	opSync         // sys.SyncFile
-	opMsync        // sys.Sync of b
-	opStart        // sys.StartWriteback of n bytes from off on
-	opBack         // sys.WriteBack from off on
-	opCache        // sys.CacheStat of n bytes from off on, left in cache
-	opNow          // sys.PreadNowait of b at off; the count is left in n
+	fdStat fdKind = iota
+	fdSync
+	fdMsync
+	fdStartWriteback
+	fdWriteBack
+	fdCachestat
+	fdPreadNowait
 )
 
-var fileOps = sync.Pool{New: func() any {
-	op := new(fileOp)
-	op.do = op.call
+var fdOps = sync.Pool{New: func() any {
+	op := new(fdOp)
+	op.fn = op.call
 	return op
 }}
 
+// newFDOp returns an op without arguments.
+func newFDOp(kind fdKind) *fdOp {
+	op := fdOps.Get().(*fdOp)
+	op.kind = kind
+	return op
+}
+
+// release puts the op back, with nothing in it that keeps memory alive.
+func (op *fdOp) release() {
+	*op = fdOp{fn: op.fn}
+	fdOps.Put(op)
+}
+
 // call makes the system call.
-func (op *fileOp) call(fd uintptr) {
+func (op *fdOp) call(fd uintptr) {
 	switch op.kind {
-	case opStat:
+	case fdStat:
 		op.info, op.err = sys.Stat(fd)
-		op.n = op.info.Size
-	case opSync:
+	case fdSync:
 		op.err = sys.SyncFile(fd)
-	case opMsync:
+	case fdMsync:
 		op.err = sys.Sync(fd, op.b)
-	case opStart:
+	case fdStartWriteback:
 		op.err = sys.StartWriteback(fd, op.off, op.n, op.b)
-	case opBack:
+	case fdWriteBack:
 		op.err = sys.WriteBack(fd, op.off)
-	case opCache:
+	case fdCachestat:
 		op.cache, op.err = sys.CacheStat(fd, op.off, op.n)
-	case opNow:
+	case fdPreadNowait:
 		var n int
 		n, op.err = sys.PreadNowait(fd, op.b, op.off)
 		op.n = int64(n)
 	}
 }
 
-// call makes a system call on the Region's descriptor, which stays open
-// meanwhile, and returns what it left in n.
-func (r *Region) call(args fileArgs) (int64, error) {
-	op := fileOps.Get().(*fileOp)
-	op.fileArgs = args
-	err := r.run(op)
-	n := op.n
-	op.fileArgs = fileArgs{}
-	fileOps.Put(op)
-	return n, err
-}
-
-// run makes op's call on the Region's descriptor.
-func (r *Region) run(op *fileOp) error {
-	op.err = nil
-	if err := sys.Control(r.f, r.conn, op.do); err != nil {
-		return os.ErrClosed
-	}
-	return op.err
-}
-
-// withFD runs fn with the Region's descriptor, which stays open meanwhile.
-// Anonymous memory has none and gets 0.
-func (r *Region) withFD(fn func(fd uintptr)) error {
-	if r.f == nil {
-		fn(0)
-		return nil
-	}
-	if err := sys.Control(r.f, r.conn, fn); err != nil {
-		return os.ErrClosed
-	}
-	return nil
-}
-
-// stat asks the descriptor.
-func (r *Region) stat() (sys.Info, error) {
-	op := fileOps.Get().(*fileOp)
-	op.kind = opStat
-	err := r.run(op)
-	info := op.info
-	fileOps.Put(op)
-	return info, err
+// cachestat asks the system what it has cached of [lo, end), in bytes of m's
+// memory.
+func (r *Region) cachestat(m *mapping, lo, end int64) (sys.Cache, error) {
+	return r.cachestatFile(r.base-m.lead+lo, end-lo)
 }
 
 // closedOr returns os.ErrClosed if the Region is closed, else err.
@@ -116,15 +186,4 @@ func (r *Region) closedOr(err error) error {
 		return os.ErrClosed
 	}
 	return err
-}
-
-// cachestat asks the system what it has cached of [lo, end), in bytes of memory.
-func (r *Region) cachestat(m *mapping, lo, end int64) (sys.Cache, error) {
-	op := fileOps.Get().(*fileOp)
-	op.fileArgs = fileArgs{kind: opCache, off: r.base - m.lead + lo, n: end - lo}
-	err := r.run(op)
-	c := op.cache
-	op.fileArgs = fileArgs{}
-	fileOps.Put(op)
-	return c, err
 }

@@ -49,11 +49,11 @@ func (r *Region) checkNotShrunk(m *mapping, end, limit int64) error {
 		end = min(end, r.size.Load()) // a Truncate of ours came between
 	}
 	end = max(end, min(r.escapedEnd.Load(), limit))
-	n, err := r.call(fileArgs{kind: opStat})
+	info, err := r.fstat()
 	if err != nil {
 		return err
 	}
-	if size := r.clampToWindow(n); size < end {
+	if size := r.clampToWindow(info.Size); size < end {
 		return shrunkError(size, end)
 	}
 	return nil

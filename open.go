@@ -116,7 +116,7 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	}
 	writable := flag&os.O_RDWR != 0
 	r := &Region{
-		f: f, conn: conn, name: f.Name(), ownOffset: alone,
+		descriptor: descriptor{f: f, conn: conn}, name: f.Name(), ownOffset: alone,
 		base: o.Offset, window: o.Length,
 		prot: sys.Read, fdWritable: writable,
 		appendMode: flag&os.O_APPEND != 0 && !o.Private,
@@ -130,7 +130,7 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 		r.prot &^= sys.Write // such a handle has no right to write anywhere else
 	}
 	r.applyOptions(o)
-	info, err := r.stat()
+	info, err := r.fstat()
 	if err != nil {
 		return nil, err
 	}

@@ -132,11 +132,11 @@ const maxNowaitRead = 32 << 10
 // theirs; and only then wait. That doubles the reads in flight.
 func (r *Region) pread(p []byte, off int64) (n int, err error) {
 	if len(p) <= maxNowaitRead && !r.noNowait.Load() && r.m.Load() != nil {
-		now, err := r.call(fileArgs{kind: opNow, b: p, off: off})
+		now, err := r.preadNowait(p, off)
 		if errors.Is(err, errors.ErrUnsupported) {
 			r.noNowait.Store(true)
 		}
-		n = int(now)
+		n = now
 		if err == nil && n == len(p) {
 			return n, nil
 		}

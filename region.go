@@ -37,8 +37,7 @@ type Region struct {
 	m atomic.Pointer[mapping]
 
 	// What never changes after opening.
-	f            *os.File // nil for anonymous memory
-	conn         syscall.RawConn
+	descriptor
 	name         string
 	base         int64    // the file's offset of the Region's byte 0
 	window       int64    // its fixed length; 0: it follows the end of the file

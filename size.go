@@ -99,9 +99,9 @@ func (r *Region) refreshSizeLocked() error {
 	if r.unsized || r.memoryOnly() {
 		return nil
 	}
-	size, err := r.call(fileArgs{kind: opStat})
+	info, err := r.fstat()
 	if err == nil {
-		r.setSize(r.clampToWindow(size))
+		r.setSize(r.clampToWindow(info.Size))
 		r.sizeStale.Store(false) // not before: who finds it false relies on the size
 	}
 	return err
@@ -196,8 +196,7 @@ func (r *Region) prepareExtend() bool {
 	r.pendingExtends.Add(1)
 	lo, _ := m.pageRange(min(size, m.capacity)-1, 1)
 	m.forgetWrites(lo, m.residency.n)
-	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
-	r.setSticky(err)
+	r.setSticky(r.writeBackFrom(r.base + size - 1))
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 )
 
 // Flush puts what this Region wrote on stable storage: by Write and WriteAt,
@@ -49,7 +50,8 @@ func (r *Region) FlushAsync(off, n int64) error {
 	if m != nil && off+n <= m.capacity {
 		b = m.pagesOf(off, n)
 	}
-	_, err = r.call(fileArgs{kind: opStart, m: m, b: b, off: r.base + off, n: n})
+	err = r.startWriteback(r.base+off, n, b)
+	runtime.KeepAlive(m)
 	return wrap("flush", r.name, r.closedOr(err))
 }
 
@@ -142,10 +144,10 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 // commit makes the bytes [off, off+n) durable: by msync where they are mapped,
 // and by the descriptor where they are not, or no longer.
 func (r *Region) commit(m *mapping, off, n int64) error {
-	args := fileArgs{kind: opSync}
-	if m != nil && n > 0 && off+n <= m.capacity && !r.anyReleased(off, n) {
-		args = fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)}
+	if m == nil || n <= 0 || off+n > m.capacity || r.anyReleased(off, n) {
+		return r.fsync()
 	}
-	_, err := r.call(args)
+	err := r.msync(m.pagesOf(off, n))
+	runtime.KeepAlive(m)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"runtime"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -89,7 +90,8 @@ func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
 // do not by themselves (OpenBSD): it writes out and forgets what memory has.
 func (r *Region) syncIncoherent(m *mapping, off, n int64) {
 	if !sys.Coherent && !r.memoryOnly() {
-		_, _ = r.call(fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)})
+		_ = r.msync(m.pagesOf(off, n))
+		runtime.KeepAlive(m)
 	}
 }
 
