@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 type descriptor struct {
 	f    *os.File // nil for anonymous memory
 	conn syscall.RawConn
+	size int64 // of a device that fstat(2) says nothing of, asked at opening
 }
 
 // fstat asks for the size and the kind of the file.
@@ -23,7 +25,19 @@ func (d *descriptor) fstat() (sys.Info, error) {
 	err := d.do(op)
 	info := op.info
 	op.release()
+	if d.size > 0 {
+		info.Size = d.size
+	}
 	return info, err
+}
+
+// seekable reports whether the file has an offset.
+func (d *descriptor) seekable() bool {
+	op := newFDOp(fdSeekable)
+	err := d.do(op)
+	is := op.n == 1
+	op.release()
+	return is && err == nil
 }
 
 // fsync commits all that was written to the file, and its size: see
@@ -86,6 +100,25 @@ func (d *descriptor) preadNowait(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// pread reads what there is of len(p) bytes at off, by one system call where the
+// system has one: fewer bytes need not be the end. At the end it returns 0 and
+// no error. The error has no name.
+func (d *descriptor) pread(p []byte, off int64) (int, error) {
+	if !sys.HasPread {
+		n, err := d.f.ReadAt(p, off)
+		if err == io.EOF {
+			err = nil
+		}
+		return n, underlyingError(err)
+	}
+	op := newFDOp(fdPread)
+	op.b, op.off = p, off
+	err := d.do(op)
+	n := int(op.n)
+	op.release()
+	return n, err
+}
+
 // withFD runs fn with the descriptor. Anonymous memory has none and gets 0.
 func (d *descriptor) withFD(fn func(fd uintptr)) error {
 	if d.f == nil {
@@ -112,7 +145,7 @@ func (d *descriptor) do(op *fdOp) error {
 type fdOp struct {
 	kind   fdKind
 	b      []byte
-	off, n int64 // fdPreadNowait leaves its count in n
+	off, n int64 // the reads leave their count in n, fdSeekable 1 for yes
 	info   sys.Info
 	cache  sys.Cache
 	err    error
@@ -131,6 +164,8 @@ const (
 	fdWriteBack
 	fdCachestat
 	fdPreadNowait
+	fdPread
+	fdSeekable
 )
 
 var fdOps = sync.Pool{New: func() any {
@@ -171,6 +206,14 @@ func (op *fdOp) call(fd uintptr) {
 		var n int
 		n, op.err = sys.PreadNowait(fd, op.b, op.off)
 		op.n = int64(n)
+	case fdPread:
+		var n int
+		n, op.err = sys.Pread(fd, op.b, op.off)
+		op.n = int64(n)
+	case fdSeekable:
+		if sys.Seekable(fd) {
+			op.n = 1
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"sync"
@@ -48,7 +47,8 @@ type Region struct {
 	appendMode   bool     // O_APPEND: the descriptor says where a Write goes
 	syncWrites   bool     // O_SYNC, O_DSYNC: writes go by the descriptor
 	unsized      bool     // not a file with a size: everything goes by the descriptor
-	directIO     bool     // O_DIRECT: so it does here, by the caller's wish
+	access       Access   // who serves reads and writes, as the caller wants it
+	neverMapped  error    // why everything goes by the descriptor; nil: it may be mapped
 	ownOffset    bool     // the descriptor's offset is ours to move
 
 	size           atomic.Int64 // bytes of the Region, as last seen
@@ -77,14 +77,7 @@ type Region struct {
 	eofPage      sys.EOFPage               // what becomes of bytes past the end in the last page; known while mapped
 	eofPageDirty bool                      // bytes may have been stored there, and would show
 	mapErr       error                     // why the last attempt to map failed
-}
-
-// cursor is the offset of Read, Write and Seek. Once it has moved into the
-// descriptor (streams, O_APPEND, a use of SyscallConn) it stays there.
-type cursor struct {
-	sync.Mutex
-	off  int64
-	inFD bool
+	viewOnly     bool                      // mapped privately, because it cannot be shared: memory may differ from the descriptor
 }
 
 // ReaderAt is the name this type has in golang.org/x/exp/mmap, so that a
@@ -117,15 +110,15 @@ func (r *Region) mappedLocked() (*mapping, error) {
 	if m := r.m.Load(); m != nil {
 		return m, nil
 	}
-	if r.unsized || r.directIO || !sys.Mappable {
-		return nil, r.mapErr
+	if r.neverMapped != nil {
+		return nil, r.neverMapped
 	}
 	if !sys.MapsPastEOF {
 		_ = r.refreshSizeLocked() // a mapping must not be longer than the file is now
 	}
 	m, err := r.remap(0)
-	r.mapErr = err
-	return m, err
+	r.mapErr = notMapped(err)
+	return m, r.mapErr
 }
 
 // remap maps the Region's bytes and makes that the current mapping. Slices of
@@ -178,6 +171,12 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		r.writeSealed.Store(true) // by another: it can be read
 		return r.mapBytes(size, room, hint)
 	}
+	if cerr == nil && err != nil && r.mayMapPrivately(err) {
+		cerr = r.withFD(func(fd uintptr) {
+			mem, err = newRange(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags|sys.Private, hint)
+		})
+		r.viewOnly = err == nil
+	}
 	if err = firstError(cerr, err); err != nil {
 		return nil, err
 	}
@@ -223,7 +222,7 @@ func (r *Region) applyAttrs(mem *addrRange, end int64) error {
 // private memory of a file waits until it was read.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.capacity)
-	if !sys.Coherent && !r.memoryOnly() {
+	if !sys.Coherent && !r.memoryOnly() || r.viewOnly {
 		n = 0 // memory and descriptor may differ: see View
 	}
 	m.backed.Store(n)
@@ -257,7 +256,7 @@ func (r *Region) liveOldRanges() []weak.Pointer[addrRange] {
 // small reads.
 func (r *Region) countFDCall() {
 	const few, pause = 8, 1 << 16
-	if r.unsized || r.directIO || r.memoryOnly() || !sys.Mappable || r.m.Load() != nil || r.size.Load() == 0 {
+	if r.neverMapped != nil || r.memoryOnly() || r.m.Load() != nil || r.size.Load() == 0 {
 		return
 	}
 	if r.fdCalls.Add(1) < few {
@@ -270,17 +269,4 @@ func (r *Region) countFDCall() {
 	if _, err := r.mappedLocked(); err != nil {
 		r.fdCalls.Store(-pause)
 	}
-}
-
-// Name returns the name of the file as it was given to Open, or that of the
-// file given to Map.
-func (r *Region) Name() string { return r.name }
-
-// Stat describes the file, as [os.File.Stat] does. Anonymous memory has none:
-// the error wraps [errors.ErrUnsupported].
-func (r *Region) Stat() (fs.FileInfo, error) {
-	if r.f == nil || r.closed.Load() {
-		return nil, wrap("stat", r.name, r.closedOr(errors.ErrUnsupported))
-	}
-	return r.f.Stat()
 }

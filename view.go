@@ -41,10 +41,14 @@ const maxViewPopulate = 1 << 20
 // Views may be nested, of this and of other Regions, and may run beside every
 // other method. A View of up to 1 MiB is brought into memory before fn runs.
 func (r *Region) View(off, n int64, fn func(b []byte) error) error {
-	m, n, err := r.mappedRange(off, n)
+	m, size, err := r.mappedRange(off, n)
+	if r.viewsCopy(err) {
+		return r.viewCopy(off, n, fn)
+	}
 	if err != nil {
 		return wrap("view", r.name, err)
 	}
+	n = size
 	if n == 0 {
 		return fn([]byte{})
 	}
@@ -68,8 +72,7 @@ func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
 	if r.closed.Load() {
 		return nil, 0, os.ErrClosed
 	}
-	if r.unsized {
-		_, err := r.mapped()
+	if err := r.neverOrSizeless(); err != nil {
 		return nil, 0, err
 	}
 	n, err := r.resolveRange(off, n)
@@ -81,7 +84,7 @@ func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
 		return nil, 0, err
 	}
 	if off+n > m.capacity {
-		return nil, 0, fmt.Errorf("not mapped so far: %w", r.whyUnmapped())
+		return nil, 0, notMapped(fmt.Errorf("not so far: %w", r.whyUnmapped()))
 	}
 	return m, n, nil
 }
