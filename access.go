@@ -141,7 +141,7 @@ func (r *Region) copyRange(off, n int64) (b []byte, err error) {
 		return []byte{}, nil
 	case r.unsized && (toEnd || !r.seekable()):
 		return nil, r.neverMapped
-	case !r.unsized && r.currentSize() > 0:
+	case !r.unsized && (r.currentSize() > 0 || !r.generated(r.base)):
 		n, err = r.resolveRange(off, n)
 	}
 	if err == nil {

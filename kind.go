@@ -94,10 +94,23 @@ func (d *descriptor) suits(flag int, k fileKind, o Options) error {
 	case memory != "" && k.info.Regular && k.info.Size == 0 && d.generated(o.Offset):
 		return fmt.Errorf("%s with a file whose bytes are made up as they are read: %w", memory, ErrNotMapped)
 	case o.Length > 0 && k.sized() && o.Offset+o.Length > k.info.Size && !grows:
-		return fmt.Errorf("Length: a window of %d bytes at %d ends past the file's %d bytes: %w",
-			o.Length, o.Offset, k.info.Size, io.ErrUnexpectedEOF)
+		return fmt.Errorf("Length: a window of %d bytes at %d ends past the file's %d bytes, which %s cannot grow: %w",
+			o.Length, o.Offset, k.info.Size, o.fixes(flag), io.ErrUnexpectedEOF)
 	}
 	return nil
+}
+
+// fixes names what in o and flag keeps a write from making the file grow.
+func (o *Options) fixes(flag int) string {
+	switch {
+	case o.Private:
+		return "with Private"
+	case !writable(flag):
+		return "with O_RDONLY"
+	case o.Prot != 0 && o.Prot&ProtWrite == 0:
+		return "with Prot"
+	}
+	return "as a device"
 }
 
 // offsets names the options of o that count bytes of the file.

@@ -277,8 +277,8 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 // checkCursorWrite refuses n bytes at the descriptor's cursor if the caller
 // protected the place.
 func (r *Region) checkCursorWrite(n int) error {
-	if !r.fdWritable || r.unrestricted() {
-		return nil
+	if r.closed.Load() || !r.fdWritable || r.unrestricted() {
+		return nil // the descriptor says what is wrong, if anything is
 	}
 	at, err := r.size.Load(), error(nil)
 	if !r.appendMode {
