@@ -41,6 +41,7 @@ type access struct {
 	explicitProt bool        // the caller chose prot: the descriptor is no way round it
 	writeSealed  atomic.Bool // SealWrite, by this Region or another: no mapping is writable any more
 	attrs        attrCell    // what the caller made of pages
+	viewOnly     bool        // mapped privately, because it cannot be shared: memory may differ from the descriptor; guarded by mu
 }
 
 // attrRun is the part of the memory from start on, up to the next stretch; the

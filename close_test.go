@@ -359,7 +359,7 @@ func TestClosed(t *testing.T) {
 				t.Errorf("mapped=%v: %s after Close: %v", mapped, what, err)
 			}
 		}
-		if r.Len() != 0 || r.Size() != 0 || r.Bytes() != nil || r.Name() != name {
+		if r.Len() != 0 || r.Size() != 0 || r.Bytes() != nil || r.Name() != name || r.Fd() != ^uintptr(0) {
 			t.Errorf("after Close: Len %d, Size %d, Bytes %d, Name %s", r.Len(), r.Size(), len(r.Bytes()), r.Name())
 		}
 		fault, ok := panicOf(func() { r.At(0) }).(*mmap.FaultError)
@@ -403,10 +403,21 @@ var closedCalls = map[string]func(r *mmap.Region) error{
 	"Allocate":     func(r *mmap.Region) error { return r.Allocate(0, 1) },
 	"Discard":      func(r *mmap.Region) error { return r.Discard(0, 1) },
 	"Release":      func(r *mmap.Region) error { return r.Release(0, 1) },
-	"File":         func(r *mmap.Region) error { _, err := r.File(); return err },
-	"Seal":         func(r *mmap.Region) error { return r.Seal(mmap.SealGrow) },
-	"Slice":        func(r *mmap.Region) error { _, err := mmap.Slice[uint32](r, 0, 1); return err },
-	"Pointer":      func(r *mmap.Region) error { _, err := mmap.Pointer[uint32](r, 0); return err },
+	"Mapped":       func(r *mmap.Region) error { return r.Mapped() },
+	"Refresh":      func(r *mmap.Region) error { _, err := r.Refresh(); return err },
+	"Chmod":        func(r *mmap.Region) error { return r.Chmod(0o600) },
+	"Chown":        func(r *mmap.Region) error { return r.Chown(-1, -1) },
+	"SetDeadline":  func(r *mmap.Region) error { return r.SetDeadline(time.Time{}) },
+	"SetReadDeadline": func(r *mmap.Region) error {
+		return r.SetReadDeadline(time.Time{})
+	},
+	"SetWriteDeadline": func(r *mmap.Region) error {
+		return r.SetWriteDeadline(time.Time{})
+	},
+	"File":    func(r *mmap.Region) error { _, err := r.File(); return err },
+	"Seal":    func(r *mmap.Region) error { return r.Seal(mmap.SealGrow) },
+	"Slice":   func(r *mmap.Region) error { _, err := mmap.Slice[uint32](r, 0, 1); return err },
+	"Pointer": func(r *mmap.Region) error { _, err := mmap.Pointer[uint32](r, 0); return err },
 }
 
 // TestClosedIsComplete: a method that is added to Region, and returns an error,

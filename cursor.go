@@ -4,8 +4,71 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 )
+
+// cursor is the offset of Read, Write, Seek and their kin. It is the Region's
+// own and counts its bytes, or the descriptor's: for what has no size, with
+// O_APPEND and O_DIRECT, and from the first use of SyscallConn on. It is never the
+// descriptor's where that would move somebody else's offset (a duplicate) or
+// count from another byte (Options.Offset, a window, private memory).
+//
+// The locks give every byte to one caller only, as those of os.File do. There,
+// what reads (Read, WriteTo, sendfile through SyscallConn) excludes what reads,
+// for the whole call; what writes (Write, ReadFrom) excludes what writes; and the
+// kernel lets a single read(2), write(2) and lseek(2) move the offset alone. Here
+// the mutex is what the kernel's is: it is held while one read or write is made
+// and the offset moved. A WriteTo that waits for its writer between two pieces
+// lends the cursor instead: who reads waits for it, who writes or seeks does not.
+// Where the cursor is the descriptor's, os.File and the kernel see to all that,
+// and the mutex is held only to learn where the cursor is: a Read of a pipe may
+// wait for ever.
+//
+// Lock order: lending, the mutex, then the Region's mu.
+type cursor struct {
+	sync.Mutex // guards what follows
+	off        int64
+	inFD       bool
+	lent       bool // a WriteTo is handing on the bytes at off
+
+	lending sync.Mutex // held by that WriteTo
+}
+
+// lockForReading locks c for a call that takes the bytes at the cursor: not
+// while they are handed on.
+func (c *cursor) lockForReading() {
+	c.Lock()
+	for c.lent {
+		c.Unlock()
+		c.lending.Lock()
+		c.lending.Unlock()
+		c.Lock()
+	}
+}
+
+// lend begins to hand on the bytes at the cursor piece by piece, without
+// holding the mutex while somebody takes them.
+func (c *cursor) lend() {
+	c.lending.Lock()
+	c.Lock()
+	c.lent = true
+	c.Unlock()
+}
+
+// takeBack ends what lend began.
+func (c *cursor) takeBack() {
+	c.Lock()
+	c.lent = false
+	c.Unlock()
+	c.lending.Unlock()
+}
+
+// mayMoveFD reports whether the descriptor's offset is nobody else's and counts
+// the Region's bytes, so that the cursor may be there.
+func (r *Region) mayMoveFD() bool {
+	return r.ownOffset && r.base == 0 && r.window == 0 && !r.memoryOnly()
+}
 
 // UnreadByte moves the cursor back by one byte, whatever the last call was. At
 // the beginning it returns an error wrapping EINVAL.
@@ -40,20 +103,24 @@ func (r *Region) seek(offset int64, whence int) (int64, error) {
 	if r.isClosed() {
 		return 0, os.ErrClosed
 	}
-	ours := r.ownOffset && r.base == 0 && r.window == 0 && !r.memoryOnly()
+	ours := r.mayMoveFD()
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
 		offset += r.cursor.off // what overflows is negative
 	case io.SeekEnd:
 		if ours {
-			return r.f.Seek(offset, whence)
+			at, err := r.f.Seek(offset, whence)
+			if err == nil {
+				r.noteFileSize(at - offset)
+			}
+			return at, err
 		}
 		end, err := r.fileEnd()
 		if err != nil {
 			return 0, err
 		}
-		offset += end
+		offset += end // what overflows is negative
 	default:
 		if ours {
 			return r.f.Seek(offset, whence)
@@ -74,8 +141,11 @@ func (r *Region) fileEnd() (int64, error) {
 	if r.memoryOnly() {
 		return r.size.Load(), nil
 	}
-	size, err := r.call(fileArgs{kind: opStat})
-	return r.clampToWindow(size), err
+	info, err := r.fstat()
+	if err == nil {
+		r.noteFileSize(info.Size)
+	}
+	return r.clampToWindow(info.Size), err
 }
 
 // SyscallConn returns the descriptor for system calls that package syscall and
@@ -86,13 +156,13 @@ func (r *Region) fileEnd() (int64, error) {
 //
 // The error wraps [errors.ErrUnsupported] for private and anonymous memory,
 // for a Region of a part of a file, and for one whose descriptor is a mere
-// duplicate.
+// duplicate, unless it is that of a pipe or the like, which has no offset.
 func (r *Region) SyscallConn() (syscall.RawConn, error) {
 	if err := r.checkValid(); err != nil {
 		return nil, err
 	}
-	err := r.closedOr(nil)
-	if err == nil && (r.memoryOnly() || r.window > 0 || r.base > 0 || !r.ownOffset && !r.unsized || !r.unrestricted()) {
+	inFD, err := r.cursorInFD()
+	if err == nil && (!inFD && !r.mayMoveFD() || !r.unrestricted()) {
 		err = errors.ErrUnsupported
 	}
 	if err != nil {
@@ -107,7 +177,7 @@ type rawConn struct{ r *Region }
 // moveCursorToFD moves the cursor into the descriptor.
 func (c rawConn) moveCursorToFD() error {
 	r := c.r
-	r.cursor.Lock()
+	r.cursor.lockForReading()
 	defer r.cursor.Unlock()
 	if r.isClosed() {
 		return wrap("SyscallConn", r.name, os.ErrClosed)

@@ -64,7 +64,7 @@
 //   - A failed Flush or Sync stays failed.
 //   - A fault in the caller's own code on raw bytes is a crash, unless it
 //     happens inside View.
-//   - A file opened with O_WRONLY, and a directory, are errors at opening.
+//   - A directory is an error at opening.
 //   - With Options.Private O_APPEND means nothing: the size is fixed.
 //
 // # Systems

@@ -76,11 +76,11 @@ func (r *Region) diagnose(off int64, access sys.Prot) error {
 
 // diagnoseRead says what is wrong with reading byte off of the file.
 func (r *Region) diagnoseRead(off int64) error {
-	size, err := r.call(fileArgs{kind: opStat})
+	info, err := r.fstat()
 	if err != nil {
 		return err
 	}
-	if off >= r.clampToWindow(size) {
+	if off >= r.clampToWindow(info.Size) {
 		return io.ErrUnexpectedEOF
 	}
 	buf := bufferPool.Get().(*copyBuffer)

@@ -3,10 +3,11 @@ package mmap
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -23,24 +24,33 @@ func Create(name string) (*Region, error) {
 }
 
 // OpenFile opens the named file as [os.OpenFile] does with the same flags, and
-// maps what opts says; nil opts stands for the whole file. Memory must be
-// readable, so os.O_WRONLY is an error wrapping EACCES. With O_SYNC or O_DSYNC
-// writes go by the descriptor, with O_DIRECT everything does. A directory is
-// an error wrapping EISDIR. Options that contradict each other or the flags
-// are errors wrapping EINVAL, found before the file is opened or created.
+// maps what opts says; nil opts stands for the whole file. With O_SYNC or
+// O_DSYNC writes go by the descriptor; with O_DIRECT and O_WRONLY everything
+// does, because such a file cannot be mapped. A directory is an error wrapping
+// EISDIR.
 //
-// What is not a regular file, and what cannot be mapped, is served by the
-// descriptor alone: see [Region.View].
+// What cannot be mapped is served by the descriptor alone, with the results of an
+// os.File: pipes and terminals, devices without a size, files whose file system
+// maps none. [Region.Mapped] says why. Block devices are mapped as files are;
+// their size is the device's, and cannot change.
+//
+// Every combination of options, flags and kind of file either works or is an
+// error that names the options. What options and flags show is refused before
+// the file is opened or created: contradictions wrap EINVAL, or EACCES where a
+// right is missing. What only the file can show is refused after opening it:
+// memory where there is none wraps [ErrNotMapped], offsets in what has none wrap
+// [errors.ErrUnsupported], and a window past the end that no write could fill
+// wraps [io.ErrUnexpectedEOF].
 func OpenFile(name string, flag int, perm fs.FileMode, opts *Options) (*Region, error) {
 	o := opts.orDefault()
-	if err := o.check(flag); err != nil {
+	if err := o.checkFile(flag); err != nil {
 		return nil, wrap("open", name, err)
 	}
-	f, err := os.OpenFile(name, flag, perm)
+	f, info, err := openFile(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}
-	r, err := newRegion(f, flag, true, o)
+	r, err := openRegion(f, flag, info, o)
 	if err != nil {
 		f.Close()
 		return nil, wrap("open", name, err)
@@ -48,30 +58,95 @@ func OpenFile(name string, flag int, perm fs.FileMode, opts *Options) (*Region, 
 	return r, nil
 }
 
+// openRegion makes the Region of a file that was just opened.
+func openRegion(f *os.File, flag int, info sys.Info, o Options) (*Region, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	d := descriptor{f: f, conn: conn}
+	k, err := d.kindOf(info, true, o)
+	if err != nil {
+		return nil, err
+	}
+	return newRegionOf(d, flag, k, o)
+}
+
+// CreateTemp creates a temporary file for reading and writing, as
+// [os.CreateTemp] does: in the directory dir ("" stands for [os.TempDir]), with
+// a name made of pattern and a random string. The caller removes it.
+func CreateTemp(dir, pattern string) (*Region, error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRegion(f, os.O_RDWR, true, Options{})
+	if err != nil {
+		f.Close()
+		_ = os.Remove(f.Name())
+		return nil, wrap("createtemp", f.Name(), err)
+	}
+	return r, nil
+}
+
 // Map makes a Region of an open file. The Region has its own descriptor and
 // its cursor at 0: f may be closed, and its offset never moves. On Linux the
 // file is opened anew through /proc, so that locks and error state are the
-// Region's own too; where only a duplicate can be had, [Region.SyscallConn]
-// and appending return an error wrapping [errors.ErrUnsupported]. f must be
-// open for reading; otherwise the error wraps EACCES.
+// Region's own too; where only a duplicate can be had (a pipe, a device, a file
+// that this process may not open by itself), the cursor is the Region's own all
+// the same, but [Region.SyscallConn] and appending return an error wrapping
+// [errors.ErrUnsupported].
+//
+// f is opened for whatever it is opened for: a file open for writing only is
+// served by the descriptor. The refusals are those of [OpenFile]; options that f
+// cannot have are refused before the file is opened anew. (Closing any
+// descriptor of a file drops the fcntl(2) record locks that the process holds on
+// it. So does Close of the Region, and a Map that fails after it has opened the
+// file.)
 func Map(f *os.File, opts *Options) (*Region, error) {
 	if f == nil {
 		return nil, wrap("map", "", os.ErrInvalid)
+	}
+	o := opts.orDefault()
+	if err := o.checkOpen(f); err != nil {
+		return nil, wrap("map", f.Name(), err)
 	}
 	own, flag, alone, err := sys.Reopen(f)
 	if err != nil {
 		return nil, wrap("map", f.Name(), err)
 	}
-	o := opts.orDefault()
-	var r *Region
-	if err = o.check(flag); err == nil {
-		r, err = newRegion(own, flag, alone, o)
-	}
+	r, err := newRegion(own, flag, alone, o)
 	if err != nil {
 		own.Close()
 		return nil, wrap("map", f.Name(), err)
 	}
 	return r, nil
+}
+
+// checkOpen finds what of o cannot be had of f, without a new descriptor for
+// it: closing that would drop the locks of the process.
+func (o *Options) checkOpen(f *os.File) error {
+	flag, err := sys.OpenFlags(f)
+	if err != nil {
+		return err
+	}
+	if err := o.checkFile(flag); err != nil {
+		return err
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	d := descriptor{f: f, conn: conn}
+	info, err := d.fstat()
+	if err != nil {
+		return err
+	}
+	k, err := d.kindOf(info, false, *o)
+	if err != nil {
+		return err
+	}
+	return d.tryMapping(flag, k, *o)
 }
 
 // Anonymous makes a Region of size zeroed bytes that belong to no file. Its
@@ -84,6 +159,9 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 	err := o.check(os.O_RDWR)
 	if err == nil && (o.Offset != 0 || o.Length != 0 || o.Private || o.MapSync) {
 		err = fmt.Errorf("options Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
+	}
+	if err == nil && o.Access == AccessDescriptor && !o.Share {
+		err = fmt.Errorf("AccessDescriptor needs a file, or Share: %w", syscall.EINVAL)
 	}
 	if err == nil && size < 0 {
 		err = fmt.Errorf("negative size %d: %w", size, syscall.EINVAL)
@@ -98,7 +176,7 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 		return anonymousFile(name, size, o)
 	}
 	r := &Region{
-		backing: backing{name: name, opened: true},
+		backing: backing{name: name, opened: true, serve: o.Access},
 		access:  access{flags: sys.Anonymous, prot: sys.Read | sys.Write},
 	}
 	r.applyOptions(o)
@@ -116,40 +194,59 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	writable := flag&os.O_RDWR != 0
+	d := descriptor{f: f, conn: conn}
+	info, err := d.fstat()
+	if err != nil {
+		return nil, err
+	}
+	k, err := d.kindOf(info, alone, o)
+	if err != nil {
+		return nil, err
+	}
+	return newRegionOf(d, flag, k, o)
+}
+
+// newRegionOf makes a Region of a file of kind k.
+func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error) {
+	if err := d.suits(flag, k, o); err != nil {
+		return nil, err
+	}
+	d.size = k.deviceSize
 	r := &Region{
 		backing: backing{
-			f: f, conn: conn, name: f.Name(), base: o.Offset, window: o.Length,
-			opened: true, fdWritable: writable, ownOffset: alone,
+			descriptor: d, name: d.f.Name(), base: o.Offset, window: o.Length,
+			opened: true, fdWritable: writable(flag), ownOffset: k.own, serve: o.Access,
 			appendMode: flag&os.O_APPEND != 0 && !o.Private,
 			syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
-			directIO:   flag&sys.Direct != 0,
+			unsized:    !k.sized(), neverMapped: k.neverMapped(flag, o),
 		},
-		access: access{prot: sys.Read},
-	}
-	if writable || o.Private {
-		r.prot |= sys.Write
+		access: access{prot: o.memoryProt(flag)},
 	}
 	if r.appendMode && sys.MappingPinsSize {
 		r.prot &^= sys.Write // such a handle has no right to write anywhere else
 	}
 	r.applyOptions(o)
-	info, err := r.stat()
-	if err != nil {
-		return nil, err
+	r.cursor.inFD = !k.seekable || (r.unsized || r.appendMode || flag&sys.Direct != 0) && r.mayMoveFD()
+	r.size.Store(r.clampToWindow(k.info.Size))
+	if r.neverMapped != nil {
+		return r, nil
 	}
-	if info.Dir {
-		return nil, syscall.EISDIR
+	return r, r.mapIfAsked(o)
+}
+
+// writable reports whether a file opened with flag can be written.
+func writable(flag int) bool { return flag&(os.O_RDWR|os.O_WRONLY) != 0 }
+
+// memoryProt returns what memory of a file opened with flag allows, unless Prot
+// says so.
+func (o *Options) memoryProt(flag int) (p sys.Prot) {
+	if flag&os.O_WRONLY == 0 {
+		p |= sys.Read
 	}
-	r.unsized = !info.Regular
-	if info.Regular && info.Size == 0 && alone {
-		// Some files of /proc are regular by name alone.
-		_, err := f.Seek(0, io.SeekCurrent)
-		cerr := r.withFD(func(fd uintptr) { r.unsized = sys.IsPseudo(fd) })
-		r.unsized = r.unsized || err != nil || cerr != nil
+	if writable(flag) || o.Private {
+		p |= sys.Write
 	}
-	r.cursor.inFD = r.unsized || r.appendMode || r.directIO
-	return r, r.initSize(info, o)
+	return p
 }
 
 // applyOptions takes over what o says about the memory.
@@ -176,24 +273,6 @@ func (r *Region) applyOptions(o Options) {
 	}
 }
 
-// initSize sets the size and makes the mapping that o cannot wait for.
-func (r *Region) initSize(info sys.Info, o Options) error {
-	if !r.mappable() {
-		r.mapErr = fmt.Errorf("not mapped: %w", errors.ErrUnsupported)
-		if names := o.mandatory(); names != "" || o.Length > 0 || o.Offset > 0 && r.unsized {
-			return fmt.Errorf("cannot be mapped (%s): %w", strings.TrimSpace("Options "+names), errors.ErrUnsupported)
-		}
-		r.size.Store(r.clampToWindow(info.Size))
-		return nil
-	}
-	if o.Length > 0 && o.Offset+o.Length > info.Size && (o.Private || r.prot&sys.Write == 0 || !r.fdWritable) {
-		return fmt.Errorf("a window of %d bytes at %d ends past the file's %d bytes: %w",
-			o.Length, o.Offset, info.Size, io.ErrUnexpectedEOF)
-	}
-	r.size.Store(r.clampToWindow(info.Size))
-	return r.mapIfAsked(o)
-}
-
 // mapIfAsked maps at once where an option asks for it. A hint may fail, a
 // guarantee not.
 func (r *Region) mapIfAsked(o Options) error {
@@ -207,8 +286,12 @@ func (r *Region) mapIfAsked(o Options) error {
 	if err == errEmpty && r.flags&sys.SyncMap == 0 {
 		return nil
 	}
+	if err == nil && o.Access == AccessMemory && r.viewOnly {
+		r.m.Store(nil)
+		err = firstError(r.revokeAll(), errViewOnly)
+	}
 	if err != nil && names != "" {
-		return fmt.Errorf("%s: %w", names, err)
+		return fmt.Errorf("%s: %w", names, notMapped(err))
 	}
 	if err != nil && r.f == nil {
 		return err
@@ -248,4 +331,36 @@ func (r *Region) Close() error {
 	}
 	r.closed.Store(true)
 	return wrap("close", r.name, err)
+}
+
+// testLogged reports whether go test keeps a log of the files that the process
+// opens, to know when a cached result is out of date. Package os writes it.
+var testLogged = sync.OnceValue(func() bool {
+	return slices.ContainsFunc(os.Args, func(arg string) bool {
+		return strings.HasPrefix(strings.TrimLeft(arg, "-"), "test.testlogfile=")
+	})
+})
+
+// openFile opens a file. A regular one need not be known to the runtime's
+// poller, which saves a third of what opening costs; package os opens it where
+// somebody else relies on that.
+func openFile(name string, flag int, perm fs.FileMode) (*os.File, sys.Info, error) {
+	if !testLogged() {
+		return sys.OpenFile(name, flag, perm)
+	}
+	f, err := os.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, sys.Info{}, err
+	}
+	conn, err := f.SyscallConn()
+	var info sys.Info
+	if err == nil {
+		d := descriptor{f: f, conn: conn}
+		info, err = d.fstat()
+	}
+	if err != nil {
+		f.Close()
+		return nil, sys.Info{}, wrap("open", name, err)
+	}
+	return f, info, nil
 }

@@ -26,9 +26,12 @@ const (
 // Options says what part of a file to map, and how. A nil *Options and the
 // zero value mean: the whole file, shared, as the file was opened.
 //
-// Private, Prot, Lock and MapSync are guarantees: where the system cannot keep
-// one, opening fails with an error that names it. Addr, Populate, HugePages
-// and NoReserve are hints.
+// Private, Prot, Lock, MapSync and AccessMemory are guarantees: where the
+// system cannot keep one, opening fails with an error that names it. Addr,
+// Populate, HugePages and NoReserve are hints, and do nothing where there is no
+// memory. Options that contradict each other, or the flags that the file is
+// opened with, are refused before anything is opened; what a kind of file cannot
+// have is refused as soon as the kind is known.
 type Options struct {
 	// Offset is the file's byte that is the Region's first. Any value from
 	// 0 on: alignment is taken care of inside.
@@ -37,7 +40,8 @@ type Options struct {
 	// Length is the number of bytes of a fixed window. 0 means to the end
 	// of the file, following it as the file grows. A window past the end of
 	// the file must be shared and writable: a write there extends the file.
-	// A window cannot be had with O_APPEND.
+	// A window cannot be had with O_APPEND, nor of what has no offsets
+	// (pipes, terminals, sockets).
 	Length int64
 
 	// Prot is what the memory allows. 0 means what the descriptor allows:
@@ -75,9 +79,40 @@ type Options struct {
 	// Share gives memory made by [Anonymous] a descriptor (memfd_create(2)
 	// on Linux, an unlinked file elsewhere), so that it can be handed to
 	// another process ([Region.File]), grows, and can be sealed
-	// ([Region.Seal]). A guarantee. It means nothing for a file.
+	// ([Region.Seal]). A guarantee, and for [Anonymous] alone: with a file
+	// it is refused.
 	Share bool
+
+	// Access says who serves reads and writes, memory or the descriptor.
+	// The zero value leaves it to the library: memory where it pays.
+	Access Access
 }
+
+// Access says who serves the reads and writes of a Region.
+type Access uint8
+
+const (
+	// AccessAuto is memory where it pays: a file is mapped when it was read
+	// or written several times, or when [Region.View] and its kin need it,
+	// and memory serves the pages that were seen in the page cache.
+	AccessAuto Access = iota
+
+	// AccessMemory maps the file at opening, an empty one at its first
+	// byte. Memory serves every read and every write that lies inside the
+	// file; a page that is not there yet is brought in inside a system
+	// call, so that no goroutine but the caller waits for it. Where the
+	// file cannot be mapped, or memory would not show what the descriptor
+	// does, opening fails with [ErrNotMapped]. What memory cannot serve
+	// later (a page that fails, a file that has grown and can no longer be
+	// mapped) the descriptor serves. It is refused for files that cannot be
+	// read, with O_DIRECT, and for writing with O_SYNC or O_DSYNC.
+	AccessMemory
+
+	// AccessDescriptor never maps the file: every read and write is a
+	// system call, as that of an [os.File]. Options that are about memory
+	// are refused with it.
+	AccessDescriptor
+)
 
 // orDefault returns what a nil *Options stands for.
 func (o *Options) orDefault() Options {
@@ -87,14 +122,11 @@ func (o *Options) orDefault() Options {
 	return *o
 }
 
-// check finds what is wrong with o for a file opened with flag, without
-// touching any file.
+// check finds what contradicts itself in o, or contradicts the flags that the
+// file is opened with, without touching any file.
 func (o *Options) check(flag int) error {
 	bad := func(what string) error { return fmt.Errorf("%s: %w", what, syscall.EINVAL) }
-	writable := flag&(os.O_RDWR|os.O_WRONLY) != 0
 	switch {
-	case flag&os.O_WRONLY != 0:
-		return fmt.Errorf("a mapped file must be open for reading: %w", syscall.EACCES)
 	case o.Offset < 0:
 		return bad("negative Offset")
 	case o.Length < 0:
@@ -103,25 +135,63 @@ func (o *Options) check(flag int) error {
 		return bad("Offset+Length overflows")
 	case o.Prot&^(ProtRead|ProtWrite|ProtExec) != 0 && o.Prot != ProtNone:
 		return bad("unknown Prot")
-	case o.Prot&ProtWrite != 0 && !writable && !o.Private:
-		return fmt.Errorf("ProtWrite on a file open for reading only: %w", syscall.EACCES)
+	case o.Access > AccessDescriptor:
+		return bad("unknown Access")
 	case o.Private && o.MapSync:
 		return bad("MapSync with Private")
-	case o.Length > 0 && flag&os.O_TRUNC != 0 && (o.Private || !writable || o.Prot != 0 && o.Prot&ProtWrite == 0):
-		return fmt.Errorf("a window that cannot grow, in a file cut to nothing: %w", io.ErrUnexpectedEOF)
-	case flag&os.O_APPEND != 0 && (o.Length > 0 || o.Offset > 0):
-		return bad("a window with O_APPEND")
+	case flag&sys.PathOnly != 0:
+		return bad("O_PATH: such a file can be neither read nor mapped")
+	case flag&os.O_WRONLY != 0 && flag&os.O_RDWR != 0:
+		return bad("O_WRONLY with O_RDWR")
+	}
+	return o.checkFlags(flag)
+}
+
+// checkFlags finds what in o cannot be had of a file opened with flag.
+func (o *Options) checkFlags(flag int) error {
+	memory, writable := o.mandatory(), flag&(os.O_RDWR|os.O_WRONLY) != 0
+	grows := writable && !o.Private && (o.Prot == 0 || o.Prot&ProtWrite != 0)
+	switch {
+	case o.Prot&ProtWrite != 0 && !writable && !o.Private:
+		return fmt.Errorf("Prot: ProtWrite with O_RDONLY: %w", syscall.EACCES)
+	case memory != "" && flag&os.O_WRONLY != 0:
+		return fmt.Errorf("%s with O_WRONLY: memory must be readable: %w", memory, syscall.EACCES)
+	case memory != "" && flag&sys.Direct != 0:
+		return fmt.Errorf("%s with O_DIRECT, which the descriptor serves: %w", memory, syscall.EINVAL)
+	case memory != "" && o.Access == AccessDescriptor:
+		return fmt.Errorf("%s with AccessDescriptor: %w", memory, syscall.EINVAL)
+	case o.Access == AccessMemory && writable && !o.Private && flag&(os.O_SYNC|sys.DataSync) != 0:
+		return fmt.Errorf("AccessMemory with O_SYNC or O_DSYNC, whose writes the descriptor serves: %w", syscall.EINVAL)
+	case o.Length > 0 && flag&os.O_TRUNC != 0 && !grows:
+		return fmt.Errorf("Length with O_TRUNC: a window in a file cut to nothing, which %s cannot grow: %w",
+			o.fixes(flag), io.ErrUnexpectedEOF)
+	case flag&os.O_APPEND != 0 && o.Length > 0:
+		return fmt.Errorf("Length with O_APPEND: %w", syscall.EINVAL)
+	case flag&os.O_APPEND != 0 && o.Offset > 0:
+		return fmt.Errorf("Offset with O_APPEND: %w", syscall.EINVAL)
 	}
 	return nil
 }
 
-// mandatory names the options of o that must not fail silently.
+// checkFile is check for a Region of a file: some options are for memory
+// without one.
+func (o *Options) checkFile(flag int) error {
+	if o.Share {
+		return fmt.Errorf("Share with a file: %w", syscall.EINVAL)
+	}
+	return o.check(flag)
+}
+
+// mandatory names the options of o that need memory and must not fail silently.
 func (o *Options) mandatory() string {
 	var names []string
 	for _, g := range []struct {
 		name string
 		set  bool
-	}{{"Private", o.Private}, {"Prot", o.Prot != 0}, {"Lock", o.Lock}, {"MapSync", o.MapSync}} {
+	}{
+		{"Private", o.Private}, {"Prot", o.Prot != 0}, {"Lock", o.Lock},
+		{"MapSync", o.MapSync}, {"AccessMemory", o.Access == AccessMemory},
+	} {
 		if g.set {
 			names = append(names, g.name)
 		}

@@ -24,37 +24,83 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	}
 	m := r.m.Load()
 	if m == nil {
-		return r.readFallback(p, off)
+		return r.readFallback(p, off, full)
 	}
 	limit := m.readLimit.Load()
 	if uint64(off) > uint64(limit) || int64(len(p)) > limit-off || len(p) > maxCopy {
-		return r.readProbed(m, p, off)
+		return r.readProbed(m, p, off, full)
 	}
 	old := debug.SetPanicOnFault(true)
 	ok := guardedCopy(dataPtr(p), m.addr(off), len(p))
 	debug.SetPanicOnFault(old)
 	runtime.KeepAlive(m)
 	if !ok {
-		return r.readMapped(m, p, off)
+		return r.readMapped(m, p, off, full)
 	}
 	return len(p), nil
 }
 
+// reading says when a read is done.
+type reading bool
+
+const (
+	full reading = true  // ReadAt: when all of it is read, or at an error
+	once reading = false // Read: after one read(2) that returned something
+)
+
 // readProbed is ReadAt for what is large or above the limit: from memory if
 // all of it is known to be resident. More than a piece the kernel copies as
 // fast, without the faults of a first pass, and the collector need not wait.
-func (r *Region) readProbed(m *mapping, p []byte, off int64) (int, error) {
+func (r *Region) readProbed(m *mapping, p []byte, off int64, how reading) (int, error) {
 	n := int64(len(p))
-	if !m.backs(off, n) || n > maxCopy && !r.memoryOnly() || r.effectiveProt()&sys.Read == 0 ||
-		off+n > m.readLimit.Load() && !r.isResident(m, off, n) {
-		return r.readFallback(p, off)
+	switch {
+	case !m.backs(off, n), r.effectiveProt()&sys.Read == 0:
+		return r.readFallback(p, off, how)
+	case r.serve == AccessMemory:
+		return r.readPopulated(m, p, off, how)
+	case n > maxCopy && !r.memoryOnly(), off+n > m.readLimit.Load() && !r.isResident(m, off, n):
+		return r.readFallback(p, off, how)
 	}
-	return r.readMapped(m, p, off)
+	return r.readMapped(m, p, off, how)
+}
+
+// maxPopulate is how much a read brings in at a time: what comes must not be
+// pushed out by what follows before it is copied.
+const maxPopulate = 1 << 20
+
+// readPopulated is ReadAt from memory whose pages are brought in inside a
+// system call. What cannot be brought in is the descriptor's.
+func (r *Region) readPopulated(m *mapping, p []byte, off int64, how reading) (n int, err error) {
+	if r.permittedPrefix(off, int64(len(p)), sys.Read) < int64(len(p)) || r.anyReleased(off, int64(len(p))) {
+		return r.readFallback(p, off, how)
+	}
+	for n < len(p) {
+		part, at := p[n:min(len(p), n+maxPopulate)], off+int64(n)
+		if size := int64(len(part)); at+size > m.readLimit.Load() && !r.isResident(m, at, size) {
+			if sys.Populate(m.pagesOf(at, size), false) != nil {
+				break
+			}
+			r.markResident(m, at, size)
+		}
+		c := m.load(part, at, maxCopy)
+		n += c
+		if c < len(part) {
+			m.forget(at, int64(len(part)))
+			n -= int(min(int64(n), pageSize)) // if the file was cut, it may end in the last page that came
+			break
+		}
+	}
+	runtime.KeepAlive(m)
+	if n == len(p) {
+		return n, nil
+	}
+	more, err := r.readFallback(p[n:], off+int64(n), how)
+	return n + more, err
 }
 
 // readMapped is ReadAt from memory, in pieces, and for what faults there from the
 // descriptor.
-func (r *Region) readMapped(m *mapping, p []byte, off int64) (int, error) {
+func (r *Region) readMapped(m *mapping, p []byte, off int64, how reading) (int, error) {
 	n := m.load(p, off, maxCopy)
 	if n == len(p) {
 		return n, nil
@@ -62,13 +108,13 @@ func (r *Region) readMapped(m *mapping, p []byte, off int64) (int, error) {
 	m.forget(off, int64(len(p)))
 	// If the file was cut, it may end in the last page that came.
 	n -= int(min(int64(n), pageSize))
-	more, err := r.readFallback(p[n:], off+int64(n))
+	more, err := r.readFallback(p[n:], off+int64(n), how)
 	return n + more, err
 }
 
 // readFallback is ReadAt for all that memory did not serve: what it returns is
 // what the descriptor says.
-func (r *Region) readFallback(p []byte, off int64) (int, error) {
+func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 	if err := r.checkValid(); err != nil {
 		return 0, err
 	}
@@ -81,19 +127,19 @@ func (r *Region) readFallback(p []byte, off int64) (int, error) {
 	if may := r.permittedPrefix(off, int64(len(p)), sys.Read); may < int64(len(p)) {
 		n, err := 0, error(nil)
 		if may > 0 {
-			n, err = r.readFallback(p[:may], off)
+			n, err = r.readFallback(p[:may], off, how)
 		}
 		return n, firstError(err, wrap("read", r.name, syscall.EACCES))
 	}
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
 		q := make([]byte, len(p))
-		n, err := r.readFallback(q, off)
+		n, err := r.readFallback(q, off, how)
 		if got := copyChunks(dataPtr(p), dataPtr(q), n, maxCopy); got < n {
 			return got, wrap("read", r.name, sys.Fault) // as the kernel says of such a p
 		}
 		return n, err
 	}
-	n, err := r.readWindow(p, off)
+	n, err := r.readWindow(p, off, how)
 	size, end := r.size.Load(), off+int64(n)
 	switch {
 	case r.unsized:
@@ -109,14 +155,14 @@ func (r *Region) readFallback(p []byte, off int64) (int, error) {
 }
 
 // readWindow reads from the descriptor, and no further than the window.
-func (r *Region) readWindow(p []byte, off int64) (int, error) {
+func (r *Region) readWindow(p []byte, off int64, how reading) (int, error) {
 	if r.window > 0 {
 		if off >= r.window {
 			return 0, r.eofOrClosed()
 		}
 		if room := r.window - off; int64(len(p)) > room {
-			n, err := r.pread(p[:room], r.base+off)
-			if err == nil {
+			n, err := r.readFile(p[:room], r.base+off, how)
+			if err == nil && int64(n) == room {
 				err = io.EOF
 			}
 			return n, err
@@ -125,31 +171,46 @@ func (r *Region) readWindow(p []byte, off int64) (int, error) {
 	if r.base+off < 0 {
 		return 0, r.eofOrClosed()
 	}
-	return r.pread(p, r.base+off)
+	return r.readFile(p, r.base+off, how)
 }
 
 // maxNowaitRead is up to how many bytes reading in two steps pays. From 64 KiB on
 // it gains nothing.
 const maxNowaitRead = 32 << 10
 
-// pread reads from the descriptor at an offset of the file. Once the Region is
+// readFile reads from the descriptor at an offset of the file. Once the Region is
 // mapped, which says that it is read a lot, it does so in two steps: take what
 // is cached and start reading the rest; let other goroutines run, who start
 // theirs; and only then wait. That doubles the reads in flight.
-func (r *Region) pread(p []byte, off int64) (n int, err error) {
+func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 	if len(p) <= maxNowaitRead && !r.noNowait.Load() && r.m.Load() != nil {
-		now, err := r.call(fileArgs{kind: opNow, b: p, off: off})
+		now, err := r.preadNowait(p, off)
 		if errors.Is(err, errors.ErrUnsupported) {
 			r.noNowait.Store(true)
 		}
-		n = int(now)
+		n = now
 		if err == nil && n == len(p) {
 			return n, nil
 		}
 		runtime.Gosched()
 	}
-	more, err := r.f.ReadAt(p[n:], off+int64(n))
+	var more int
+	if how == once {
+		more, err = r.readOnce(p[n:], off+int64(n))
+	} else {
+		more, err = r.f.ReadAt(p[n:], off+int64(n))
+	}
 	return n + more, err
+}
+
+// readOnce is one read(2), with the result of [os.File.Read]: a file whose reads are
+// short may have more, and may let wait for it.
+func (r *Region) readOnce(p []byte, off int64) (int, error) {
+	n, err := r.pread(p, off)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, wrap("read", r.name, err)
 }
 
 // eofOrClosed is io.EOF as long as the Region is open.
@@ -216,12 +277,12 @@ func (r *Region) Read(p []byte) (int, error) {
 	if len(p) == 0 && r.f != nil {
 		return r.f.Read(p)
 	}
-	r.cursor.Lock()
+	r.cursor.lockForReading()
 	if r.cursor.inFD {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
 	}
-	n, err := r.ReadAt(p, r.cursor.off)
+	n, err := r.readAtCursor(p, r.cursor.off)
 	r.cursor.off += int64(n)
 	r.cursor.Unlock()
 	if n > 0 {
@@ -230,11 +291,25 @@ func (r *Region) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readAtCursor is ReadAt with one read(2) at most.
+func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
+	m := r.m.Load()
+	if m == nil {
+		return r.readFallback(p, off, once)
+	}
+	if m.backs(off, int64(len(p))) && len(p) <= maxCopy && off+int64(len(p)) <= m.readLimit.Load() {
+		return r.readMapped(m, p, off, once)
+	}
+	return r.readProbed(m, p, off, once)
+}
+
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
 	if r.unsized || r.unrestricted() {
 		return r.f.Read(p)
 	}
+	r.cursor.Lock() // the place that is looked at must be the one that is read
+	defer r.cursor.Unlock()
 	at, err := r.f.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0, wrap("read", r.name, underlyingError(err))
@@ -253,7 +328,7 @@ func (r *Region) ReadByte() (byte, error) {
 	}
 	var b [1]byte
 	p := b[:]
-	r.cursor.Lock()
+	r.cursor.lockForReading()
 	if m := r.m.Load(); m != nil && !r.cursor.inFD && r.cursor.off < m.readLimit.Load() {
 		if m.load(p, r.cursor.off, 1) == 1 {
 			r.cursor.off++
@@ -298,7 +373,7 @@ func (r *Region) atSlow(i int) byte {
 	_ = make([]struct{}, r.Len())[i] // panics as a slice does
 	buf := bufferPool.Get().(*copyBuffer)
 	defer bufferPool.Put(buf)
-	if _, err := r.readFallback(buf[:1], int64(i)); err != nil {
+	if _, err := r.readFallback(buf[:1], int64(i), full); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

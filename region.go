@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -73,14 +72,6 @@ type Region struct {
 // call that saw closing waits for mu, and so for the end of Close, before it
 // returns os.ErrClosed: see closedOr.
 
-// cursor is the offset of Read, Write and Seek. Once it has moved into the
-// descriptor (streams, O_APPEND, a use of SyscallConn) it stays there.
-type cursor struct {
-	sync.Mutex
-	off  int64
-	inFD bool
-}
-
 // ReaderAt is the name this type has in golang.org/x/exp/mmap, so that a
 // changed import is all it takes to come from there.
 type ReaderAt = Region
@@ -108,8 +99,8 @@ func (r *Region) mappedLocked() (*mapping, error) {
 	if m := r.m.Load(); m != nil {
 		return m, nil
 	}
-	if !r.mappable() {
-		return nil, r.mapErr
+	if r.neverMapped != nil {
+		return nil, r.neverMapped
 	}
 	if !sys.MapsPastEOF {
 		if err := r.refreshSizeLocked(); err != nil { // a mapping must not be longer than the file is now
@@ -117,8 +108,8 @@ func (r *Region) mappedLocked() (*mapping, error) {
 		}
 	}
 	m, err := r.remap(r.size.Load(), 0)
-	r.mapErr = err
-	return m, err
+	r.mapErr = notMapped(err)
+	return m, r.mapErr
 }
 
 // remap maps the Region's bytes, of which there are or will be size, and makes
@@ -170,6 +161,12 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	if err == syscall.EPERM && r.effectiveProt()&sys.Write != 0 && !r.explicitProt && !r.memoryOnly() {
 		r.writeSealed.Store(true) // by another: it can be read
 		return r.mapBytes(size, room, hint)
+	}
+	if cerr == nil && err != nil && r.mayMapPrivately(err) {
+		cerr = r.withFD(func(fd uintptr) {
+			mem, err = addrspace.Map(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags|sys.Private, hint)
+		})
+		r.viewOnly = err == nil
 	}
 	if err = firstError(cerr, err); err != nil {
 		return nil, err
@@ -236,7 +233,7 @@ func (r *Region) applyAttrs(mem *addrspace.Range, end int64) error {
 // residency.go. mu is held.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.capacity)
-	if !sys.Coherent && !r.memoryOnly() {
+	if !sys.Coherent && !r.memoryOnly() || r.viewOnly {
 		n = 0 // memory and descriptor may differ: see View
 	}
 	m.setBacked(n)
@@ -262,7 +259,7 @@ func (r *Region) revokeAll() (err error) {
 // small reads.
 func (r *Region) countFDCall() {
 	const few, pause = 8, 1 << 16
-	if !r.mappable() || r.memoryOnly() || r.size.Load() == 0 {
+	if r.neverMapped != nil || r.memoryOnly() || r.size.Load() == 0 {
 		return
 	}
 	if m := r.m.Load(); m != nil && !r.worthRemapping(m) {
@@ -296,31 +293,6 @@ func (r *Region) mappedToEndLocked() (*mapping, error) {
 		return m, err
 	}
 	m, err = r.remap(r.size.Load(), 0)
-	r.mapErr = err
-	return m, err
-}
-
-// Name returns the name of the file as it was given to Open, or that of the
-// file given to Map.
-func (r *Region) Name() string {
-	if r == nil {
-		return ""
-	}
-	return r.name
-}
-
-// Stat describes the file, as [os.File.Stat] does. Anonymous memory has none:
-// the error wraps [errors.ErrUnsupported].
-func (r *Region) Stat() (fs.FileInfo, error) {
-	if err := r.checkValid(); err != nil {
-		return nil, err
-	}
-	if r.f == nil || r.isClosed() {
-		return nil, wrap("stat", r.name, r.closedOr(errors.ErrUnsupported))
-	}
-	info, err := r.f.Stat()
-	if err == nil {
-		r.takeSize(info.Size())
-	}
-	return info, err
+	r.mapErr = notMapped(err)
+	return m, r.mapErr
 }

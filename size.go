@@ -140,9 +140,9 @@ func (r *Region) refreshSizeLocked() error {
 	if r.unsized || r.memoryOnly() {
 		return nil
 	}
-	size, err := r.call(fileArgs{kind: opStat})
+	info, err := r.fstat()
 	if err == nil {
-		r.setSize(r.clampToWindow(size))
+		r.setSize(r.clampToWindow(info.Size))
 		r.sizeStale.Store(false) // not before: others rely on the size once it is false
 	}
 	return err
@@ -170,10 +170,10 @@ func (r *Region) tryRefreshSize() {
 	}
 }
 
-// takeSize is called with the size of the file that the descriptor told a
+// noteFileSize is called with the size of the file that the descriptor told a
 // caller: if it is news, it is published. It is asked for again under mu,
 // because another may have published a later one meanwhile.
-func (r *Region) takeSize(fileSize int64) {
+func (r *Region) noteFileSize(fileSize int64) {
 	if !r.unsized && !r.memoryOnly() && r.clampToWindow(fileSize) != r.size.Load() {
 		r.refreshSize()
 	}
@@ -258,11 +258,11 @@ func (r *Region) shown(off, n int64) (*mapping, int64, bool) {
 
 // mappedRangeLocked is mappedRange for a caller that holds mu.
 func (r *Region) mappedRangeLocked(off, n int64) (*mapping, int64, error) {
-	switch {
-	case r.closed.Load():
+	if r.closed.Load() {
 		return nil, 0, os.ErrClosed
-	case r.unsized:
-		return nil, 0, r.mapErr
+	}
+	if err := r.neverOrSizelessLocked(); err != nil {
+		return nil, 0, err
 	}
 	n, err := r.resolveLocked(off, n)
 	if err != nil || n == 0 {
@@ -278,7 +278,7 @@ func (r *Region) mappedRangeLocked(off, n int64) (*mapping, int64, error) {
 	if m := r.m.Load(); off+n <= m.capacity {
 		return m, n, nil
 	}
-	return nil, 0, fmt.Errorf("not mapped so far: %w", firstError(err, sys.Fault))
+	return nil, 0, notMapped(fmt.Errorf("not so far: %w", firstError(err, sys.Fault)))
 }
 
 // extend writes past the end, under the lock that a change of size holds.
@@ -312,8 +312,7 @@ func (r *Region) prepareExtend() bool {
 	r.pendingExtends.Add(1)
 	lo, _ := m.pageRange(min(size, m.capacity)-1, 1)
 	m.forgetWrites(lo, m.residency.n)
-	_, err := r.call(fileArgs{kind: opBack, off: r.base + size - 1})
-	r.setSticky(err)
+	r.setSticky(r.writeBackFrom(r.base + size - 1))
 	return true
 }
 

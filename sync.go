@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -51,7 +52,8 @@ func (r *Region) FlushAsync(off, n int64) error {
 	if m != nil && off+n <= m.capacity {
 		b = m.pagesOf(off, n)
 	}
-	_, err = r.call(fileArgs{kind: opStart, m: m, b: b, off: r.base + off, n: n})
+	err = r.startWriteback(r.base+off, n, b)
+	runtime.KeepAlive(m)
 	return wrap("flush", r.name, r.closedOr(err))
 }
 
@@ -154,19 +156,14 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
 	switch {
 	case m == nil || !r.mayBeStored():
-		return r.syncFile()
+		return r.fsync()
 	case !sys.SyncFileCoversMemory:
-		return firstError(r.syncRanges(off, n), r.syncFile())
+		return firstError(r.syncRanges(off, n), r.fsync())
 	case whole || n == 0 || off+n > m.capacity || r.anyReleased(off, n):
-		return r.syncFile()
+		return r.fsync()
 	}
-	_, err := r.call(fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)})
-	return err
-}
-
-// syncFile commits the file by its descriptor.
-func (r *Region) syncFile() error {
-	_, err := r.call(fileArgs{kind: opSync})
+	err := r.msync(m.pagesOf(off, n))
+	runtime.KeepAlive(m)
 	return err
 }
 
@@ -185,8 +182,7 @@ func (r *Region) syncRanges(off, n int64) (err error) {
 		s.Mapped(func(b []byte) {
 			r.attrs.get().runs(lo, hi, func(a pageAttr, lo, hi int64) {
 				if !a.released {
-					_, bad := r.call(fileArgs{kind: opMsync, b: b[lo:hi]})
-					err = firstError(err, bad)
+					err = firstError(err, r.msync(b[lo:hi]))
 				}
 			})
 		})

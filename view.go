@@ -43,10 +43,14 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
-	m, n, err := r.lend(off, n)
+	m, size, err := r.lend(off, n)
+	if r.viewsCopy(err) {
+		return r.viewCopy(off, n, fn)
+	}
 	if err != nil {
 		return wrap("view", r.name, err)
 	}
+	n = size
 	if m == nil {
 		return r.callGuarded([]byte{}, fn)
 	}
@@ -88,7 +92,8 @@ func (r *Region) lend(off, n int64) (*mapping, int64, error) {
 // do not by themselves (OpenBSD): it writes out and forgets what memory has.
 func (r *Region) syncIncoherent(m *mapping, off, n int64) {
 	if !sys.Coherent && !r.memoryOnly() {
-		_, _ = r.call(fileArgs{kind: opMsync, m: m, b: m.pagesOf(off, n)})
+		_ = r.msync(m.pagesOf(off, n))
+		runtime.KeepAlive(m)
 	}
 }
 

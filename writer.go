@@ -137,10 +137,11 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	lo, hi := m.pageRange(off, n)
 	switch {
 	case m.residency.writable.Contains(lo, hi):
-	case !m.residency.written.Contains(lo, hi):
+	case r.serve != AccessMemory && !m.residency.written.Contains(lo, hi):
 		m.residency.written.Add(lo, hi)
 		return false
-	case m.residency.writebackActive.Load(), n > maxEagerPopulate && !m.residency.spendBudget(n):
+	case r.serve != AccessMemory && (m.residency.writebackActive.Load() ||
+		n > maxEagerPopulate && !m.residency.spendBudget(n)):
 		return false
 	case sys.Populate(m.pagesOf(off, n), true) != nil:
 		return false
@@ -245,7 +246,7 @@ func (r *Region) Write(p []byte) (int, error) {
 		return r.f.Write(p)
 	}
 	r.cursor.Lock()
-	if r.cursor.inFD {
+	if r.cursor.inFD || r.appendMode {
 		r.cursor.Unlock()
 		return r.writeAtFDCursor(p)
 	}
@@ -257,7 +258,7 @@ func (r *Region) Write(p []byte) (int, error) {
 
 // writeAtFDCursor is Write when the cursor is the descriptor's.
 func (r *Region) writeAtFDCursor(p []byte) (int, error) {
-	if r.unsized {
+	if r.unsized || !r.fdWritable {
 		return r.f.Write(p)
 	}
 	if r.appendMode && !r.ownOffset {
@@ -285,8 +286,8 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 // checkCursorWrite refuses n bytes at the descriptor's cursor if the caller
 // protected the place.
 func (r *Region) checkCursorWrite(n int) error {
-	if !r.fdWritable || r.unrestricted() {
-		return nil
+	if r.closed.Load() || !r.fdWritable || r.unrestricted() {
+		return nil // the descriptor says what is wrong, if anything is
 	}
 	at, err := r.size.Load(), error(nil)
 	if !r.appendMode {

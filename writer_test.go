@@ -978,7 +978,7 @@ func TestBugB19FailedOpen(t *testing.T) {
 	fails := map[string]func() (*mmap.Region, error){
 		"missing":         func() (*mmap.Region, error) { return mmap.Open(name + ".missing") },
 		"a directory":     func() (*mmap.Region, error) { return mmap.Open(filepath.Dir(name)) },
-		"write-only":      func() (*mmap.Region, error) { return mmap.OpenFile(name, os.O_WRONLY, 0, nil) },
+		"write-only":      func() (*mmap.Region, error) { return openOpts(name, os.O_WRONLY, mmap.Options{Lock: true}) },
 		"window past end": func() (*mmap.Region, error) { return openOpts(name, os.O_RDONLY, mmap.Options{Length: 20_000}) },
 		"private past end": func() (*mmap.Region, error) {
 			return openOpts(name, os.O_RDWR, mmap.Options{Length: 20_000, Private: true})
@@ -996,7 +996,6 @@ func TestBugB19FailedOpen(t *testing.T) {
 		"a nil file":       func() (*mmap.Region, error) { return mmap.Map(nil, nil) },
 		"exclusive":        func() (*mmap.Region, error) { return mmap.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0, nil) },
 		"a closed file":    func() (*mmap.Region, error) { return mmap.Map(closedFile(t, name), nil) },
-		"a write-only fd":  func() (*mmap.Region, error) { return mapFile(t, name, os.O_WRONLY) },
 		"a directory's fd": func() (*mmap.Region, error) { return mapFile(t, filepath.Dir(name), os.O_RDONLY) },
 	}
 	descriptors, maps := countDescriptors(t), mmap.ReadLedger().Held

@@ -111,10 +111,25 @@ const sendChunk = 2 << 20
 // with a short count or EFAULT, never with a signal; what is left then goes
 // the way of all readers, and ends with what the descriptor says.
 func (r *Region) writeMappedTo(w io.Writer) (total int64, err error) {
+	total, err = r.writeMappedPieces(w)
+	if err != nil {
+		return total, err
+	}
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	rest, err := io.CopyBuffer(writerOnly{w}, readerOnly{r}, buf[:])
+	return total + rest, err
+}
+
+// writeMappedPieces writes from memory as far as it can. Who else reads by the
+// cursor waits meanwhile: the bytes are handed on once.
+func (r *Region) writeMappedPieces(w io.Writer) (total int64, err error) {
+	r.cursor.lend()
+	defer r.cursor.takeBack()
 	for {
 		m, b := r.mappedAtCursor(sendChunk)
 		if len(b) == 0 {
-			break
+			return total, nil
 		}
 		n, err := w.Write(b)
 		runtime.KeepAlive(m)
@@ -122,16 +137,12 @@ func (r *Region) writeMappedTo(w io.Writer) (total int64, err error) {
 		r.advance(int64(n))
 		total += int64(n)
 		if errors.Is(err, sys.Fault) || r.isClosed() {
-			break
+			return total, nil
 		}
 		if err != nil {
 			return total, err
 		}
 	}
-	buf := bufferPool.Get().(*copyBuffer)
-	defer bufferPool.Put(buf)
-	rest, err := io.CopyBuffer(writerOnly{w}, readerOnly{r}, buf[:])
-	return total + rest, err
 }
 
 // writerOnly shows nothing but Write.
@@ -172,7 +183,7 @@ func (r *Region) ReadFrom(src io.Reader) (int64, error) {
 	if err := r.checkValid(); err != nil {
 		return 0, err
 	}
-	if r.unsized {
+	if inFD, err := r.cursorInFD(); r.unsized && inFD && err == nil {
 		return r.f.ReadFrom(src)
 	}
 	if r.canCopyFD() && !r.appendMode && isOSFile(src) {

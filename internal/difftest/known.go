@@ -35,7 +35,7 @@ func (p *play) stale(s state) bool {
 
 // settle makes the Region ask the descriptor.
 func (p *play) settle() {
-	_ = p.region.View(p.known, 1, func([]byte) error { return nil })
+	_, _ = p.region.Refresh()
 	p.known = p.region.Size()
 }
 

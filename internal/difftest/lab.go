@@ -16,6 +16,7 @@ type Lab struct {
 	source *os.File // what ReadFrom reads
 	sinks  [2]*os.File
 	plays  int
+	use    *Setup // of every play, if set
 	// Log, if set, is told every call and its results.
 	Log func(format string, args ...any)
 }
@@ -124,8 +125,25 @@ type Result struct {
 
 // newPlay makes the two files and opens them.
 func (l *Lab) newPlay(c Case) (*play, error) {
-	l.plays++
 	p := &play{lab: l, s: c.setup()}
+	if l.use != nil {
+		p.s = l.use.setup(c)
+	}
+	if err := p.makeFiles(); err != nil {
+		p.end()
+		return nil, err
+	}
+	if err := p.open(); err != nil {
+		p.end()
+		return nil, err
+	}
+	return p, nil
+}
+
+// makeFiles makes the two files.
+func (p *play) makeFiles() error {
+	l := p.lab
+	l.plays++
 	p.names[0] = filepath.Join(l.dir, fmt.Sprintf("%d.region", l.plays))
 	p.names[1] = filepath.Join(l.dir, fmt.Sprintf("%d.oracle", l.plays))
 	first := pattern(make([]byte, max(p.s.size, 0)), p.s.fill)
@@ -133,20 +151,24 @@ func (l *Lab) newPlay(c Case) (*play, error) {
 		clear(first)
 	}
 	p.first = string(first)
-	for _, name := range p.names {
+	if p.s.flag&os.O_TRUNC != 0 {
+		p.first = ""
+	}
+	for side, name := range p.names {
 		if p.s.size < 0 {
 			break // O_EXCL wants to make it
 		}
-		if err := os.WriteFile(name, first, 0o600); err != nil {
-			p.end()
-			return nil, err
+		var err error
+		if p.s.memory {
+			err = p.memoryFile(side, name, first)
+		} else {
+			err = os.WriteFile(name, first, 0o600)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if err := p.open(); err != nil {
-		p.end()
-		return nil, err
-	}
-	return p, nil
+	return nil
 }
 
 // open opens both sides.
@@ -157,7 +179,7 @@ func (p *play) open() (err error) {
 	flag := p.s.flag
 	if p.s.private() {
 		// The oracle's file is the private copy.
-		flag = os.O_RDWR
+		flag = os.O_RDWR | os.O_CREATE | p.s.flag&os.O_TRUNC
 	}
 	f, err := os.OpenFile(p.names[1], flag, 0o600)
 	if err != nil {
@@ -200,5 +222,10 @@ func (p *play) end() {
 			_ = f.Close()
 		}
 		_ = os.Remove(p.names[i])
+	}
+	for _, f := range p.memory {
+		if f != nil {
+			_ = f.Close()
+		}
 	}
 }

@@ -98,8 +98,12 @@ func (o *beside) window() int64 {
 
 // readOnly reports that the file was opened for reading alone, forbidden that
 // the protection alone stands against a store.
-func (o *beside) readOnly() bool  { return o.s.flag&os.O_RDWR == 0 && !o.s.private() }
-func (o *beside) forbidden() bool { return o.s.opts != nil && o.s.opts.Prot == mmap.ProtRead }
+func (o *beside) readOnly() bool {
+	return o.s.flag&(os.O_RDWR|os.O_WRONLY) == 0 && !o.s.private()
+}
+func (o *beside) forbidden() bool {
+	return o.s.opts != nil && o.s.opts.Prot != 0 && o.s.opts.Prot&mmap.ProtWrite == 0
+}
 
 // visible returns how many bytes there are now.
 func (o *beside) visible() int64 {
@@ -147,6 +151,9 @@ func (o *beside) View(off, n int64, fn func(b []byte) error) error {
 	if o.closed {
 		return like{target: os.ErrClosed}
 	}
+	if o.unmapped() && !o.readOnly() {
+		return like{target: mmap.ErrNotMapped}
+	}
 	n, err := o.span(off, n)
 	if err != nil {
 		return err
@@ -159,8 +166,8 @@ func (o *beside) View(off, n int64, fn func(b []byte) error) error {
 	b := bytes.Clone(before)[:n:n]
 	err = fn(b)
 	switch {
-	case bytes.Equal(b, before):
-		return err
+	case bytes.Equal(b, before), o.unmapped():
+		return err // or it was a copy
 	case o.readOnly() || o.forbidden():
 		return like{target: syscall.EACCES, fault: true}
 	}
@@ -170,7 +177,7 @@ func (o *beside) View(off, n int64, fn func(b []byte) error) error {
 
 // Bytes returns a copy of as many bytes as the Region last saw.
 func (o *beside) Bytes() []byte {
-	if o.closed || o.known() == 0 {
+	if o.closed || o.known() == 0 || o.unmapped() {
 		return nil
 	}
 	b := make([]byte, o.known())
@@ -184,6 +191,9 @@ func (o *beside) At(i int) byte {
 		panic(like{target: os.ErrClosed, fault: true})
 	}
 	_ = make([]struct{}, o.known())[i]
+	if o.s.flag&os.O_WRONLY != 0 {
+		panic(like{target: syscall.EBADF, fault: true})
+	}
 	var b [1]byte
 	if n, _ := o.other.ReadAt(b[:], o.base()+int64(i)); n == 0 {
 		panic(like{target: io.ErrUnexpectedEOF, fault: true})
@@ -222,7 +232,9 @@ func (o *whole) Close() error {
 }
 
 // refuses reports that the protection stands against a write of n bytes.
-func (o *whole) refuses(n int) bool { return o.forbidden() && n > 0 && !o.closed }
+func (o *whole) refuses(n int) bool {
+	return o.forbidden() && !o.readOnly() && n > 0 && !o.closed
+}
 
 // Write is the file's.
 func (o *whole) Write(p []byte) (int, error) {
@@ -234,7 +246,7 @@ func (o *whole) Write(p []byte) (int, error) {
 
 // WriteAt is the file's.
 func (o *whole) WriteAt(p []byte, off int64) (int, error) {
-	if o.refuses(len(p)) && off >= 0 {
+	if o.refuses(len(p)) && off >= 0 && o.s.flag&os.O_APPEND == 0 {
 		return 0, o.named("write", syscall.EACCES)
 	}
 	return o.File.WriteAt(p, off)
@@ -323,6 +335,8 @@ func (o *part) ReadAt(p []byte, off int64) (int, error) {
 		return o.f.ReadAt(p, off)
 	case o.window() == 0 && !o.s.private() && off <= math.MaxInt64-o.base():
 		return o.f.ReadAt(p, o.base()+off)
+	case o.s.flag&os.O_WRONLY != 0 && off < o.window():
+		return o.f.ReadAt(p, 0)
 	}
 	end := o.visible()
 	if off >= end {
@@ -394,6 +408,8 @@ func (o *part) WriteAt(p []byte, off int64) (int, error) {
 		return o.f.WriteAt(p, off)
 	case o.readOnly():
 		return o.f.WriteAt(p, 0)
+	case o.forbidden() && (!o.s.private() || off < o.size):
+		return 0, o.named("write", syscall.EACCES)
 	case o.window() == 0 && !o.s.private():
 		return o.f.WriteAt(p, o.base()+off) // harmless sees to it that the sum is one
 	}

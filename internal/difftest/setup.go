@@ -27,6 +27,8 @@ type setup struct {
 	opts *mmap.Options
 	size int64 // of the file before it is opened
 	fill byte
+
+	memory bool // a file of memory
 }
 
 // setup decodes how a Case begins.

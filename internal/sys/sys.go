@@ -42,6 +42,7 @@ type Info struct {
 	Size    int64 // bytes
 	Regular bool  // a regular file
 	Dir     bool  // a directory
+	Block   bool  // a block device whose size is known
 }
 
 // Advice is a use of memory that the caller announces.
@@ -109,10 +110,18 @@ const (
 //	func MaxMaps() int     // how many mappings the system allows a process
 //	func AddressSpace() uint64 // bytes of addresses the process may use
 //
+//	const PathOnly int     // O_PATH, or 0
+//	const HasPread bool    // Pread works
+//
+//	func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, Info, error) // as os.OpenFile
+//	func OpenFlags(f *os.File) (flag int, err error) // how f was opened: see Reopen
 //	func Stat(fd uintptr) (Info, error)
+//	func Seekable(fd uintptr) bool // it has an offset, which asking does not move
+//	func Pread(fd uintptr, p []byte, off int64) (int, error) // one pread(2), which may return less than there is
+//	func RefusesShared(err error) bool // an error of Map that a private mapping might not have
 //	func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error)
 //		// a descriptor of the library's own for f's file, and how f was opened (os.O_RDONLY, O_WRONLY or
-//		// O_RDWR, with O_APPEND, O_SYNC, Direct and DataSync where set). Alone: it shares neither offset nor
+//		// O_RDWR, with O_APPEND, O_SYNC, Direct, DataSync, PathOnly and O_NOATIME where set). Alone: it shares neither offset nor
 //		// locks with f; otherwise it is a duplicate, and its offset must not be moved. The file's offset
 //		// and f are left as they were.
 //

@@ -39,7 +39,7 @@ var MaxMaps = sync.OnceValue(func() int {
 	return 65530
 })
 
-// Reopen opens a regular file anew through its descriptor's entry in /proc,
+// Reopen opens a regular file or a block device anew through its descriptor's entry in /proc,
 // which leads to the same inode whatever its name is now, even to a deleted
 // one. Where that fails, and for what is not a regular file, it duplicates.
 func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
@@ -48,7 +48,7 @@ func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
 			return err
 		}
 		info, err := Stat(fd)
-		if err == nil && info.Regular {
+		if err == nil && (info.Regular || info.Block) {
 			name := "/proc/self/fd/" + strconv.Itoa(int(fd))
 			if file, err := unix.Open(name, flag|unix.O_CLOEXEC, 0); err == nil {
 				own, alone = os.NewFile(uintptr(file), f.Name()), true

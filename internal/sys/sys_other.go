@@ -54,6 +54,18 @@ func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
 	return own, flag, true, nil
 }
 
+// OpenFlags says how f was opened, as Reopen does, and opens nothing.
+func OpenFlags(f *os.File) (flag int, err error) {
+	if _, err := f.Stat(); err != nil {
+		return 0, bare(err)
+	}
+	flag, known := openFlags(f)
+	if !known {
+		return 0, errors.ErrUnsupported
+	}
+	return flag, nil
+}
+
 // bare takes operation and name off an error of os.
 func bare(err error) error {
 	var named *os.PathError

@@ -39,21 +39,28 @@ func (p Prot) prot() int {
 	return bits
 }
 
-// Stat asks fstat(2).
+// Stat asks fstat(2), and a block device for its size.
 func Stat(fd uintptr) (Info, error) {
 	var st unix.Stat_t
-	for {
-		err := unix.Fstat(int(fd), &st)
-		if err == unix.EINTR {
-			continue
-		}
-		kind := uint32(st.Mode) & unix.S_IFMT
-		return Info{
-			Size:    int64(st.Size),
-			Regular: kind == unix.S_IFREG,
-			Dir:     kind == unix.S_IFDIR,
-		}, err
+	err := unix.Fstat(int(fd), &st)
+	for err == unix.EINTR {
+		err = unix.Fstat(int(fd), &st)
 	}
+	if err != nil {
+		return Info{}, err
+	}
+	kind := uint32(st.Mode) & unix.S_IFMT
+	info := Info{
+		Size:    int64(st.Size),
+		Regular: kind == unix.S_IFREG,
+		Dir:     kind == unix.S_IFDIR,
+	}
+	if kind == unix.S_IFBLK {
+		if size, ok := deviceSize(fd); ok {
+			info.Size, info.Block = size, true
+		}
+	}
+	return info, nil
 }
 
 // Map calls mmap(2) without the table, and the lock, of syscall.Mmap.
@@ -163,6 +170,15 @@ var addressable = sync.OnceValue(func() uint64 {
 	return space
 })
 
+// OpenFlags says how f was opened, as Reopen does, and opens nothing.
+func OpenFlags(f *os.File) (flag int, err error) {
+	err = control(f, func(fd uintptr) error {
+		flag, err = openFlags(fd)
+		return err
+	})
+	return flag, err
+}
+
 // duplicate is Reopen for a file that cannot be opened anew.
 func duplicate(f *os.File, fd uintptr) (*os.File, error) {
 	own, err := dup(fd)
@@ -178,5 +194,5 @@ func openFlags(fd uintptr) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return bits & (unix.O_ACCMODE | os.O_APPEND | os.O_SYNC | DataSync | Direct), nil
+	return bits & (unix.O_ACCMODE | os.O_APPEND | os.O_SYNC | DataSync | Direct | keptFlags), nil
 }

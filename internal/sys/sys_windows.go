@@ -220,6 +220,20 @@ func Reopen(f *os.File) (own *os.File, flag int, alone bool, err error) {
 	return own, flag, alone, err
 }
 
+// OpenFlags says how f was opened, as Reopen does, and opens nothing.
+func OpenFlags(f *os.File) (flag int, err error) {
+	err = control(f, func(fd uintptr) error {
+		rights, err := ask(fd, fileAccessInformation)
+		if err != nil {
+			return err
+		}
+		mode, err := ask(fd, fileModeInformation)
+		flag = openFlags(rights, mode)
+		return err
+	})
+	return flag, err
+}
+
 // control runs fn on f's descriptor, which stays open meanwhile.
 func control(f *os.File, fn func(fd uintptr) error) error {
 	conn, err := f.SyscallConn()

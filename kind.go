@@ -1,0 +1,175 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// fileKind is what matters of the kind of a file: whether it has offsets,
+// whether it has a size, and whether it can be mapped. The kind is learned by
+// asking the file, and not from names or numbers of file systems.
+type fileKind struct {
+	info       sys.Info
+	seekable   bool  // it has offsets: Seek, pread(2) and pwrite(2) work
+	own        bool  // nobody shares the descriptor's offset
+	deviceSize int64 // of a device of which fstat(2) tells none
+}
+
+// kindOf asks a file for its kind. Own says that nobody shares its offset: then
+// a device that tells no size is asked where its end is, if o's offsets need that.
+func (d *descriptor) kindOf(info sys.Info, own bool, o Options) (fileKind, error) {
+	k := fileKind{info: info, own: own}
+	if info.Dir {
+		return k, syscall.EISDIR
+	}
+	k.seekable = d.seekable()
+	if own && k.seekable && !info.Regular && !info.Block && (o.Offset > 0 || o.Length > 0) {
+		if end, err := d.f.Seek(0, io.SeekEnd); err == nil && end > 0 {
+			k.deviceSize, k.info.Size = end, end
+		}
+		if _, err := d.f.Seek(0, io.SeekStart); err != nil {
+			return k, underlyingError(err)
+		}
+	}
+	return k, nil
+}
+
+// sized reports whether the file has a size at which its bytes end. Without
+// one everything goes by the descriptor, and nothing is known beforehand.
+func (k *fileKind) sized() bool {
+	return k.seekable && (k.info.Regular || k.info.Block || k.deviceSize > 0)
+}
+
+// mappable reports whether a file of the kind can have memory.
+func (k *fileKind) mappable() bool {
+	return sys.Mappable && k.seekable && (k.info.Regular || k.info.Block)
+}
+
+// String names the kind for an error.
+func (k *fileKind) String() string {
+	switch {
+	case !sys.Mappable:
+		return "a system that maps no files"
+	case !k.seekable:
+		return "a file that cannot be sought"
+	default:
+		return "a device without a size"
+	}
+}
+
+// neverMapped returns why a file of the kind, opened with flag, is never
+// mapped, or nil.
+func (k *fileKind) neverMapped(flag int, o Options) error {
+	switch {
+	case !k.mappable():
+		return notMapped(errors.New(k.String()))
+	case flag&os.O_WRONLY != 0:
+		return notMapped(errors.New("the file is open for writing only"))
+	case flag&sys.Direct != 0:
+		return notMapped(errors.New("the file is open with O_DIRECT"))
+	case o.Access == AccessDescriptor:
+		return notMapped(errors.New("Options.Access is AccessDescriptor"))
+	}
+	return nil
+}
+
+// suits finds what of o a file of kind k, opened with flag, cannot have.
+func (d *descriptor) suits(flag int, k fileKind, o Options) error {
+	memory := o.mandatory()
+	grows := writable(flag) && !o.Private && (o.Prot == 0 || o.Prot&ProtWrite != 0) && k.info.Regular
+	switch {
+	case (o.Offset > 0 || o.Length > 0) && !k.seekable:
+		return fmt.Errorf("%s with %v: %w", o.offsets(), &k, errors.ErrUnsupported)
+	case memory != "" && !k.mappable():
+		return fmt.Errorf("%s with %v: %w", memory, &k, ErrNotMapped)
+	case o.Access == AccessMemory && !sys.Coherent:
+		return fmt.Errorf("AccessMemory on a system where memory does not show what is written: %w", ErrNotMapped)
+	case memory != "" && k.info.Regular && k.info.Size == 0 && d.generated(o.Offset):
+		return fmt.Errorf("%s with a file whose bytes are made up as they are read: %w", memory, ErrNotMapped)
+	case o.Length > 0 && k.sized() && o.Offset+o.Length > k.info.Size && !grows:
+		return fmt.Errorf("Length: a window of %d bytes at %d ends past the file's %d bytes, which %s cannot grow: %w",
+			o.Length, o.Offset, k.info.Size, o.fixes(flag), io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// fixes names what in o and flag keeps a write from making the file grow.
+func (o *Options) fixes(flag int) string {
+	switch {
+	case o.Private:
+		return "with Private"
+	case !writable(flag):
+		return "with O_RDONLY"
+	case o.Prot != 0 && o.Prot&ProtWrite == 0:
+		return "with Prot"
+	}
+	return "as a device"
+}
+
+// offsets names the options of o that count bytes of the file.
+func (o *Options) offsets() string {
+	var names []string
+	if o.Offset > 0 {
+		names = append(names, "Offset")
+	}
+	if o.Length > 0 {
+		names = append(names, "Length")
+	}
+	return strings.Join(names, ", ")
+}
+
+// generated reports whether the file, which says that it has no byte at off,
+// has one all the same: it is made up as it is read. Bytes that somebody
+// appended meanwhile do not count.
+func (d *descriptor) generated(off int64) bool {
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	if n, err := d.pread(buf[:1], off); n == 0 || err != nil {
+		return false
+	}
+	info, err := d.fstat()
+	return err == nil && info.Size <= off
+}
+
+// tryMapping maps what o says of a file of kind k, by its own descriptor, and
+// undoes that: whether the guarantees of o can be kept is then known without
+// having opened the file anew. Where nothing is guaranteed nothing is tried.
+func (d *descriptor) tryMapping(flag int, k fileKind, o Options) error {
+	if err := d.suits(flag, k, o); err != nil || o.mandatory() == "" {
+		return err
+	}
+	n := k.info.Size - o.Offset
+	if o.Length > 0 {
+		n = o.Length
+	}
+	span, _, err := Span{o.Offset, max(n, 0)}.Align()
+	if err != nil || span.Len == 0 || span.Len > math.MaxInt {
+		return nil // opening will say it
+	}
+	r := &Region{access: access{prot: o.memoryProt(flag)}}
+	r.applyOptions(o)
+	cerr := d.withFD(func(fd uintptr) {
+		var b []byte
+		if b, err = sys.Map(fd, span.Off, int(span.Len), r.prot, r.flags, 0); err != nil {
+			return
+		}
+		if o.Lock {
+			err = lockPages(b[:min(int64(len(b)), alignUp(max(k.info.Size-span.Off, 0)))])
+		}
+		err = firstError(err, sys.Unmap(b))
+	})
+	switch {
+	case cerr != nil:
+		return cerr
+	case err == nil, sys.NoMemory(err) && !o.Lock, sys.RefusesShared(err) && d.privately(flag, o):
+		return nil // or opening will do better: it collects what is left over, and knows another way
+	}
+	return fmt.Errorf("%s: %w", o.mandatory(), notMapped(err))
+}
