@@ -107,14 +107,6 @@ func (r *Region) refreshSizeLocked() error {
 	return err
 }
 
-// noteShrink is called when the file has become shorter. mu is held.
-func (r *Region) noteShrink() {
-	if r.eofPageDirty || r.effectiveProt()&sys.Write == 0 || r.m.Load() == nil {
-		return
-	}
-	r.eofPageDirty = r.eofPage.KeepsStores
-}
-
 // refreshSize is called after the descriptor served a call which showed that the
 // known size is wrong.
 func (r *Region) refreshSize() {
@@ -169,7 +161,7 @@ func (r *Region) resolveRange(off, n int64) (int64, error) {
 func (r *Region) extend(p []byte, off int64) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.prepareExtend() {
+	if r.prepareExtend(off) {
 		defer r.pendingExtends.Add(-1)
 	}
 	n, err := r.f.WriteAt(p, r.base+off)

@@ -262,7 +262,7 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if m := r.m.Load(); m != nil && m.contains(p) {
 		p = snapshot(p)
 	}
-	if r.prepareExtend() {
+	if r.prepareExtend(-1) {
 		defer r.pendingExtends.Add(-1)
 	}
 	n, err := r.f.Write(p)

@@ -78,7 +78,6 @@ type Cache struct {
 // EOFPage is what a file system does with what follows the end of a file in its
 // last page.
 type EOFPage struct {
-	KeepsStores       bool // what was stored there shows when the file grows
 	NoWriteback       bool // the pages are all there is: they are never dirty, and never written back
 	GrowsFile         bool // a mapping that is longer than the file makes the file longer
 	ZeroedByWriteback bool // writing the page clears it, and with it what a write past the end, under way, has put there already
@@ -147,5 +146,6 @@ const (
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage
+//	func AwaitWrites(fd uintptr) // every write to the file that had begun is done, and Stat counts it
 //	func IsPseudo(fd uintptr) bool // a file without a size, made up as it is read
 //	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again
