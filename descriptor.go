@@ -28,13 +28,14 @@ type fileArgs struct {
 
 // What a fileOp does.
 const (
-	opStat  = iota // fstat; the size is left in n
-	opSync         // sys.SyncFile
-	opMsync        // sys.Sync of b
-	opStart        // sys.StartWriteback of n bytes from off on
-	opBack         // sys.WriteBack from off on
-	opCache        // sys.CacheStat of n bytes from off on, left in cache
-	opNow          // sys.PreadNowait of b at off; the count is left in n
+	opStat   = iota // fstat; the size is left in n
+	opSync          // sys.SyncFile
+	opMsync         // sys.Sync of b
+	opStart         // sys.StartWriteback of n bytes from off on
+	opBack          // sys.WriteBack from off on
+	opCache         // sys.CacheStat of n bytes from off on, left in cache
+	opNow           // sys.PreadNowait of b at off; the count is left in n
+	opPwrite        // sys.Pwrite of b at off; the count is left in n
 )
 
 var fileOps = sync.Pool{New: func() any {
@@ -62,6 +63,10 @@ func (op *fileOp) call(fd uintptr) {
 	case opNow:
 		var n int
 		n, op.err = sys.PreadNowait(fd, op.b, op.off)
+		op.n = int64(n)
+	case opPwrite:
+		var n int
+		n, op.err = sys.Pwrite(fd, op.b, op.off)
 		op.n = int64(n)
 	}
 }

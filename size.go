@@ -158,14 +158,18 @@ func (r *Region) resolveRange(off, n int64) (int64, error) {
 }
 
 // extend writes past the end, under the lock that a change of size holds.
-func (r *Region) extend(p []byte, off int64) (int, error) {
+func (r *Region) extend(p []byte, off int64, counted bool) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.prepareExtend(off) {
 		defer r.pendingExtends.Add(-1)
 	}
-	n, err := r.f.WriteAt(p, r.base+off)
-	if end := off + int64(n); n > 0 && end > r.size.Load() {
+	n, err := r.pwrite(p, off, counted)
+	if err != nil {
+		_ = r.refreshSizeLocked() // a part of it may have arrived
+		return n, err
+	}
+	if end := off + int64(n); end > r.size.Load() {
 		r.setSize(end) // at least
 		if !r.sizeStale.Load() {
 			r.sizeStale.Store(true)

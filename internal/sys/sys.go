@@ -143,6 +143,8 @@ const (
 //	func CheckResidencyVisible(fd uintptr) error // an error if Resident would not tell this process the truth about the file
 //	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit
 //	func PreadNowait(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing
+//	const CountsWrites bool // Pwrite is there
+//	func Pwrite(fd uintptr, p []byte, off int64) (int, error) // as os.File.WriteAt, and counts what arrived before an error
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage
