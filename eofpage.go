@@ -160,6 +160,9 @@ func (m *mapping) wordsPastEOF(from, end int64) (words []eofWord) {
 // zeroWords zeroes the bytes of the words that lie in [from, end), and not
 // before what askSize then says to be the end of the file.
 func (m *mapping) zeroWords(words []eofWord, from, end int64, askSize func() int64) {
+	if from >= end {
+		return // it has grown over all of them
+	}
 	_ = sys.Populate(m.pagesOf(from, end-from), true)
 	var tagged []eofWord // beside words: as they are now
 	kept := words[:0]

@@ -124,7 +124,7 @@ func (r *Region) diagnoseStore(off int64) error {
 			// xfs never counts its free blocks down to none: a store fails
 			// for want of one while fallocate(2) still finds it. If it is
 			// that block which was missing, there is no room.
-			err := sys.AllocateBlock(fd, r.base+off)
+			err := sys.Reserve(fd, r.base+off, 1)
 			full = err == sys.NoSpace || err == nil && sys.Populate(at, true) == nil
 		}
 	}); cerr == nil && full {

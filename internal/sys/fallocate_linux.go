@@ -1,20 +1,50 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"unsafe"
 
-// Allocate calls fallocate(2).
+	"golang.org/x/sys/unix"
+)
+
+// Allocate calls fallocate(2). File systems without it (ext3, ramfs, NFSv3, many
+// of FUSE) can only grow by zeros that are appended.
 func Allocate(fd uintptr, off, n int64) error {
-	return ignoringEINTR(func() error { return unix.Fallocate(int(fd), 0, off, n) })
+	err := fallocate(fd, 0, off, n)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if info, bad := Stat(fd); bad != nil || off < info.Size {
+		return err
+	}
+	return growByAppending(fd, off+n, appendTo)
+}
+
+// Reserve calls fallocate(2) so that the size stays.
+func Reserve(fd uintptr, off, n int64) error {
+	return fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
 // PunchHole calls fallocate(2) for a hole.
 func PunchHole(fd uintptr, off, n int64) error {
-	return ignoringEINTR(func() error {
-		return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
-	})
+	return fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
-// AllocateBlock calls fallocate(2) so that the size stays.
-func AllocateBlock(fd uintptr, off int64) error {
-	return ignoringEINTR(func() error { return unix.Fallocate(int(fd), unix.FALLOC_FL_KEEP_SIZE, off, 1) })
+func fallocate(fd uintptr, mode uint32, off, n int64) error {
+	return ignoringEINTR(func() error { return unix.Fallocate(int(fd), mode, off, n) })
+}
+
+// appendTo is pwritev2(2) with RWF_APPEND, of Linux 4.16: as if the file had been
+// opened with O_APPEND.
+func appendTo(fd uintptr, p []byte) (int, error) {
+	vec := unix.Iovec{Base: unsafe.SliceData(p)}
+	vec.SetLen(len(p))
+	n, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, fd, uintptr(unsafe.Pointer(&vec)), 1, 0, 0, unix.RWF_APPEND)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, nil
+	}
+	return 0, errno
 }
