@@ -95,7 +95,12 @@ func TestWriteCountsWhatArrived(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 64 << 10, Max: 64 << 10}); err != nil {
 		t.Skip(err)
 	}
-	dir := t.TempDir()
+	sameWhenTooMuch(t, t.TempDir())
+}
+
+// sameWhenTooMuch plays tooMuch in dir, where there is no room for it, on
+// os.Files and Regions.
+func sameWhenTooMuch(t *testing.T, dir string) {
 	name := func(kind string) string { return filepath.Join(dir, kind) }
 	for what, write := range tooMuch {
 		for _, start := range []int{0, 1, 5000} {
@@ -105,18 +110,21 @@ func TestWriteCountsWhatArrived(t *testing.T) {
 				data, _ := os.ReadFile(name)
 				return fmt.Sprintf("%d, %v, cursor %d, %d bytes", n, strings.ReplaceAll(fmt.Sprint(err), name, "FILE"), at, len(data))
 			}
-			for _, kind := range []string{"file", "region", "mapped"} {
+			begin := func(kind string) {
 				if err := os.WriteFile(name(kind), bytes.Repeat([]byte("x"), start), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
+			begin("file")
 			f, err := os.OpenFile(name("file"), os.O_RDWR, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := outcome(byteFile{f}, name("file"))
 			f.Close()
+			os.Truncate(name("file"), 0) // it gives its room back
 			for _, kind := range []string{"region", "mapped"} {
+				begin(kind)
 				r := openRegion(t, name(kind), os.O_RDWR, nil)
 				if kind == "mapped" {
 					r.Bytes()
@@ -128,6 +136,7 @@ func TestWriteCountsWhatArrived(t *testing.T) {
 					t.Errorf("%s, %s: the file has %d bytes, the Region %d", what, kind, info.Size(), r.Size())
 				}
 				r.Close()
+				os.Truncate(name(kind), 0)
 			}
 		}
 	}
