@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/seed-93fed273/mmap"
@@ -77,5 +78,51 @@ func TestGrowthSparesAppends(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestEOFPageOfOverlay: what becomes of bytes past the end is a matter of the
+// layer below, whose name nobody tells: an overlay on a tmpfs keeps them as the
+// tmpfs does.
+func TestEOFPageOfOverlay(t *testing.T) {
+	if cmd := child(t); cmd != nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+		inMountNamespace(cmd.SysProcAttr)
+		succeed(t, cmd)
+		return
+	}
+	dir := mountTmpfs(t)
+	layers := map[string]string{}
+	for _, layer := range []string{"lower", "upper", "work", "merged"} {
+		layers[layer] = filepath.Join(dir, layer)
+		if err := os.Mkdir(layers[layer], 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := "lowerdir=" + layers["lower"] + ",upperdir=" + layers["upper"] + ",workdir=" + layers["work"]
+	if err := syscall.Mount("overlay", layers["merged"], "overlay", 0, options); err != nil {
+		t.Skip("no overlay: ", err)
+	}
+	defer syscall.Unmount(layers["merged"], syscall.MNT_DETACH)
+	for how, grow := range growths {
+		name := filepath.Join(layers["merged"], how)
+		if err := os.WriteFile(name, make([]byte, 9000), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		r := openRegion(t, name, os.O_RDWR, nil)
+		b := r.Bytes()
+		if err := r.Truncate(101); err != nil {
+			t.Fatal(err)
+		}
+		copy(b[101:], "stale")
+		b[300] = 'Z'
+		if err := grow(r, 5000); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(name)
+		if err != nil || len(bytes.Trim(got[101:], "\x00A")) > 0 {
+			t.Errorf("%s: bytes stored past the end show: %q (%v)", how, bytes.Trim(got[101:], "\x00A"), err)
+		}
+		r.Close()
 	}
 }
