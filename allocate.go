@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,20 +13,42 @@ import (
 )
 
 // Allocate makes sure that the file system has room for the n bytes from off
-// on, so that storing there does not run out of space; the file grows to
-// off+n if it ends before. Bytes that are there stay. (fallocate(2) on Linux,
-// F_PREALLOCATE on darwin; where there is no such call, zeros are written past
-// the end, and a range before it is an error wrapping
-// [errors.ErrUnsupported].) On file systems that write elsewhere each time
-// (btrfs with snapshots) the promise is weaker than it looks.
+// on (n may be [ToEnd]), so that storing there does not run out of space; the
+// file grows to off+n if it ends before. Bytes that are there stay, and so do
+// those that others append meanwhile. On file systems that write elsewhere each
+// time (btrfs with snapshots) the promise is weaker than it looks.
+//
+//   - Linux, FreeBSD, Solaris, illumos: fallocate(2) and its kin
+//   - Linux file systems without it (ext3, NFSv3, many of FUSE), darwin and
+//     Windows: zeros are appended up to off+n; what others append while that
+//     goes on comes between them, and the file may get longer than off+n. A
+//     range whose holes would have to be filled is an error wrapping
+//     [errors.ErrUnsupported].
+//   - elsewhere, in private and in anonymous memory: an error wrapping
+//     [errors.ErrUnsupported]
 func (r *Region) Allocate(off, n int64) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
-	return wrap("allocate", r.name, r.allocate(off, n))
+	return wrap("allocate", r.name, r.allocate(off, n, sys.Allocate))
 }
 
-func (r *Region) allocate(off, n int64) error {
+// Reserve is Allocate for a file whose size stays: the blocks for the n bytes
+// from off on are the file's, and a later write there, past the end too, does
+// not run out of space. With [ToEnd] it fills the holes of the file.
+//
+// It is fallocate(2) with FALLOC_FL_KEEP_SIZE on Linux and F_PREALLOCATE on
+// darwin. Elsewhere, and on file systems without such a call, the error wraps
+// [errors.ErrUnsupported].
+func (r *Region) Reserve(off, n int64) error {
+	if err := r.checkValid(); err != nil {
+		return err
+	}
+	return wrap("reserve", r.name, r.allocate(off, n, sys.Reserve))
+}
+
+// allocate is Allocate and Reserve, which differ in the system's call.
+func (r *Region) allocate(off, n int64, call func(fd uintptr, off, n int64) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n == ToEnd && !r.closed.Load() {
@@ -52,34 +75,18 @@ func (r *Region) allocate(off, n int64) error {
 		r.zeroPastEOF()
 	}
 	var err error
-	cerr := r.withFD(func(fd uintptr) { err = sys.Allocate(fd, r.base+off, n) })
-	err = firstError(cerr, err)
-	if errors.Is(err, errors.ErrUnsupported) && off >= size {
-		err = r.writeZeros(size, off+n)
-	}
-	return firstError(err, r.refreshSizeLocked())
-}
-
-// writeZeros writes zeros by the descriptor.
-func (r *Region) writeZeros(off, end int64) error {
-	buf := bufferPool.Get().(*copyBuffer)
-	defer bufferPool.Put(buf)
-	clear(buf[:])
-	for off < end {
-		n, err := r.f.WriteAt(buf[:min(end-off, int64(len(buf)))], r.base+off)
-		if err != nil {
-			return err
-		}
-		off += int64(n)
-	}
-	return nil
+	cerr := r.withFD(func(fd uintptr) { err = call(fd, r.base+off, n) })
+	return firstError(cerr, firstError(err, r.refreshSizeLocked()))
 }
 
 // Discard drops the contents of the n bytes from off on (n may be [ToEnd]),
-// which then read as zeros, and gives the disk blocks that lie wholly inside back to the file
-// system where that can be done (a hole; the size stays). On anonymous memory
-// the pages are given back. On private memory of a file the pages that lie
-// wholly inside are, and show what the file has; the others stay.
+// which then read as zeros, and gives the disk blocks that lie wholly inside
+// back to the file system where that can be done (a hole). The size stays, also
+// if others change it meanwhile. Where no hole can be made, zeros are stored to
+// memory; if that cannot be done either, the error wraps
+// [errors.ErrUnsupported]. On anonymous memory the pages are given back. On
+// private memory of a file the pages that lie wholly inside are, and show what
+// the file has; the others stay.
 func (r *Region) Discard(off, n int64) error {
 	if err := r.checkValid(); err != nil {
 		return err
@@ -101,18 +108,67 @@ func (r *Region) discard(off, n int64) error {
 	if r.memoryOnly() {
 		return r.discardPrivate(off, n, toEnd)
 	}
+	err = r.punchHole(off, n)
+	if errors.Is(err, errors.ErrUnsupported) && r.fdWritable {
+		err = r.storeZeros(off, n)
+	}
+	return err
+}
+
+// punchHole lets the file system free the blocks of [off, off+n).
+func (r *Region) punchHole(off, n int64) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed.Load() {
 		return os.ErrClosed
 	}
 	cerr := r.withFD(func(fd uintptr) { err = sys.PunchHole(fd, r.base+off, n) })
-	err = firstError(cerr, err)
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = r.writeZeros(off, off+n)
-	}
 	if m := r.m.Load(); m != nil && m.backs(off, n) {
 		m.forget(off, n) // a hole has no pages
+	}
+	return firstError(cerr, err)
+}
+
+// storeZeros zeroes [off, off+n) in memory, page by page: unlike a write, a store
+// cannot make a file longer that others have cut meanwhile.
+func (r *Region) storeZeros(off, n int64) error {
+	r.refreshSize()
+	end := min(off+n, r.size.Load())
+	if off >= end {
+		return nil
+	}
+	m, err := r.mapped()
+	if err != nil || !m.backs(off, end-off) || !r.writesUseMemory() || r.anyReleased(off, end-off) {
+		return r.closedOr(errors.ErrUnsupported)
+	}
+	zeros, have := make([]byte, pageSize), make([]byte, pageSize)
+	for at := off; at < end; {
+		n := min(pageSize-(m.lead+at)&(pageSize-1), end-at)
+		if err := r.storeZeroPage(m, at, zeros[:n], have[:n]); err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+// storeZeroPage stores zeros, which lie in one page, unless there are zeros
+// already: a hole stays one. It uses have to look.
+func (r *Region) storeZeroPage(m *mapping, off int64, zeros, have []byte) error {
+	page := m.pagesOf(off, int64(len(zeros)))
+	_ = sys.Populate(page, false) // what may wait, waits there
+	if m.load(have, off, maxCopy) == len(have) {
+		if bytes.Equal(have, zeros) {
+			return nil
+		}
+		_ = sys.Populate(page, true)
+		if r.storeMapped(m, zeros, off) {
+			return nil
+		}
+	}
+	err := r.diagnose(off, sys.Write)
+	if err == io.ErrUnexpectedEOF {
+		return nil // the file ends before, now
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"errors"
 	"io"
 	"runtime"
 	"runtime/debug"
@@ -92,32 +93,40 @@ func (r *Region) diagnoseRead(off int64) error {
 	return underlyingError(err)
 }
 
-// diagnoseStore says what is wrong with storing to byte off. The system only
-// tells that it cannot be done; the file system, whether it is full.
+// diagnoseStore says what is wrong with storing to byte off. The page itself only
+// tells that it cannot be done; the descriptor tells why.
 func (r *Region) diagnoseStore(off int64) error {
 	m := r.m.Load()
 	if m == nil || off >= m.capacity {
 		return sys.Fault
 	}
 	defer runtime.KeepAlive(m)
-	at := m.pagesOf(off, 1)
-	if sys.Populate(at, true) == nil || r.memoryOnly() {
+	page := m.pagesOf(off, 1)
+	if sys.Populate(page, true) == nil || r.memoryOnly() {
 		return r.closedOr(sys.Fault)
 	}
 	if err := r.diagnoseRead(off); err != nil {
 		return err // it was cut since
 	}
-	full := false
-	if cerr := r.withFD(func(fd uintptr) {
-		if full = sys.DiskFull(fd); !full && sys.Populate(at, true) != nil {
-			// xfs never counts its free blocks down to none: a store fails
-			// for want of one while fallocate(2) still finds it. If it is
-			// that block which was missing, there is no room.
-			err := sys.AllocateBlock(fd, r.base+off)
-			full = err == sys.NoSpace || err == nil && sys.Populate(at, true) == nil
-		}
-	}); cerr == nil && full {
+	var err error = sys.Fault
+	cerr := r.withFD(func(fd uintptr) { err = whyUnwritable(fd, r.base+off, page) })
+	return r.closedOr(firstError(cerr, err))
+}
+
+// whyUnwritable asks the system why the byte at off of the file, which lies in
+// page, cannot be stored to.
+func whyUnwritable(fd uintptr, off int64, page []byte) error {
+	err := sys.Reserve(fd, off, 1)
+	if err == nil && sys.Populate(page, true) == nil {
+		// xfs never counts its free blocks down to none: a store fails for
+		// want of one while fallocate(2) still finds it.
 		return sys.NoSpace
 	}
-	return r.closedOr(sys.Fault)
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		err = sys.TryWrite(fd, off)
+	}
+	if err == nil && sys.DiskFull(fd) {
+		return sys.NoSpace
+	}
+	return firstError(err, sys.Fault)
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/seed-93fed273/mmap"
 )
@@ -77,6 +79,7 @@ func fullFileSystem(t *testing.T, dir string) {
 			}
 		}
 	})
+	t.Run("cursor", func(t *testing.T) { sameWhenTooMuch(t, dir) })
 	name := sparse(t, dir, size)
 	r := openMapped(t, name, os.O_RDWR, nil)
 	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, size), 0o666); !errors.Is(err, syscall.ENOSPC) {
@@ -148,4 +151,49 @@ func writeSparse(t *testing.T, dir string, off int64, p []byte, mapped bool) (in
 		t.Fatal(bad)
 	}
 	return n, b, err
+}
+
+// TestViewSaysWhyStoreFailed: a store that the file system refuses for another
+// reason than want of room; here the file was made immutable.
+func TestViewSaysWhyStoreFailed(t *testing.T) {
+	name := newFile(t, make([]byte, 100_000))
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := openRegion(t, name, os.O_RDWR, nil)
+	if err := setImmutable(f, true); err != nil {
+		t.Skip("no immutable files: ", err)
+	}
+	defer setImmutable(f, false)
+	_, want := f.WriteAt([]byte("x"), 60_000)
+	if !errors.Is(want, syscall.EPERM) {
+		t.Skip("os.File: ", want)
+	}
+	err = r.View(60_000, 1, func(b []byte) error { b[0] = 'x'; return nil })
+	checkFault(t, err, r, 60_000, 60_001, syscall.EPERM)
+	if _, got := r.WriteAt([]byte("x"), 60_000); !sameError(got, want) {
+		t.Errorf("WriteAt: %v; os.File: %v", got, want)
+	}
+}
+
+// setImmutable sets or clears FS_IMMUTABLE_FL.
+func setImmutable(f *os.File, on bool) error {
+	const get, set, immutable = 0x80086601, 0x40086602, 0x10
+	if bits.UintSize != 64 {
+		return errors.ErrUnsupported // other numbers
+	}
+	var flags uintptr
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), get, uintptr(unsafe.Pointer(&flags))); errno != 0 {
+		return errno
+	}
+	flags &^= immutable
+	if on {
+		flags |= immutable
+	}
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), set, uintptr(unsafe.Pointer(&flags))); errno != 0 {
+		return errno
+	}
+	return nil
 }

@@ -4,9 +4,11 @@
 package mmap
 
 import (
+	"encoding/binary"
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -158,6 +160,30 @@ func (m *mapping) zero(off, end int64) {
 		have = zero
 		off += n
 	}
+}
+
+// swapWord stores new at off, which is aligned in memory, if old is there, in one
+// step, and reports whether it did.
+func (m *mapping) swapWord(off int64, old, new [4]byte) bool {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	swapped, ok := guardedSwap(m.addr(off), binary.NativeEndian.Uint32(old[:]), binary.NativeEndian.Uint32(new[:]))
+	runtime.KeepAlive(m)
+	return swapped && ok
+}
+
+// guardedSwap compares and swaps, and reports whether it swapped, and whether
+// the memory was there. The caller has set SetPanicOnFault.
+//
+//go:noinline
+func guardedSwap(at unsafe.Pointer, old, new uint32) (swapped, ok bool) {
+	defer func() {
+		if !ok {
+			recover()
+		}
+	}()
+	swapped = atomic.CompareAndSwapUint32((*uint32)(at), old, new)
+	ok = true
+	return
 }
 
 // faultAddr returns the address of a fault, given the value of a panic.

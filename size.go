@@ -179,14 +179,6 @@ func (r *Region) noteFileSize(fileSize int64) {
 	}
 }
 
-// noteEOFPage is called when the file has become shorter under a writable
-// mapping. mu is held.
-func (r *Region) noteEOFPage() {
-	if r.effectiveProt()&sys.Write != 0 && r.m.Load() != nil {
-		r.eofPageDirty = r.eofPageDirty || r.eofPage.KeepsStores
-	}
-}
-
 // resolveRange checks a range that is only asked about, and returns its length:
 // see resolveLocked. It takes mu only for a range past the known end.
 func (r *Region) resolveRange(off, n int64) (int64, error) {
@@ -282,65 +274,24 @@ func (r *Region) mappedRangeLocked(off, n int64) (*mapping, int64, error) {
 }
 
 // extend writes past the end, under the lock that a change of size holds.
-func (r *Region) extend(p []byte, off int64) (int, error) {
+func (r *Region) extend(p []byte, off int64, counted bool) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.prepareExtend() {
+	if r.prepareExtend(off) {
 		defer r.pendingExtends.Add(-1)
 	}
-	n, err := r.f.WriteAt(p, r.base+off)
-	if end := off + int64(n); n > 0 && end > r.size.Load() {
+	n, err := r.pwrite(p, off, counted)
+	if err != nil {
+		_ = r.refreshSizeLocked() // a part of it may have arrived
+		return n, err
+	}
+	if end := off + int64(n); end > r.size.Load() {
 		r.setSize(end) // at least
 		if !r.sizeStale.Load() {
 			r.sizeStale.Store(true)
 		}
 	}
 	return n, err
-}
-
-// prepareExtend makes the last page of the file ready for a write past its end. It
-// reports whether it counted that write in growing: then no other goes to memory
-// meanwhile, and who called lowers it again. mu is held.
-func (r *Region) prepareExtend() bool {
-	r.zeroPastEOF()
-	m, size := r.m.Load(), r.size.Load()
-	if m == nil || !r.eofPage.ZeroedByWriteback || size == 0 {
-		return false
-	}
-	// Until it is written the page must be clean, and stay so. What fails
-	// here the system reports once, so it is kept for Flush.
-	r.pendingExtends.Add(1)
-	lo, _ := m.pageRange(min(size, m.capacity)-1, 1)
-	m.forgetWrites(lo, m.residency.n)
-	r.setSticky(r.writeBackFrom(r.base + size - 1))
-	return true
-}
-
-// zeroPastEOF makes the bytes past the end of the file zero, up to the end of
-// its last page: a slice or a writer that outlived a shrinking may have stored
-// there, and tmpfs shows such bytes when the file grows again. Where the end is
-// must be asked: what others appended is not to be cleared. mu is held.
-func (r *Region) zeroPastEOF() {
-	if !r.eofPageDirty || r.effectiveProt()&sys.Write == 0 || r.effectiveProt()&sys.Read == 0 || r.refreshSizeLocked() != nil {
-		return
-	}
-	m, size := r.m.Load(), r.size.Load()
-	if m == nil {
-		return
-	}
-	end := min(alignUp(m.lead+size)-m.lead, m.capacity)
-	m.zero(size, end)
-}
-
-// zeroPastEOFOnClose is clearTail for a Region that goes: if somebody else cut the file
-// and it did not notice, it may have stored past the end, and nobody would know.
-// mu is held.
-func (r *Region) zeroPastEOFOnClose() {
-	m := r.m.Load()
-	if m == nil || !r.eofPage.KeepsStores || m.dirtyEnd.Load() == 0 && r.escapedEnd.Load() == 0 || r.refreshSizeLocked() != nil {
-		return
-	}
-	r.zeroPastEOF()
 }
 
 // Truncate changes the size of the file to size bytes, as [os.File.Truncate]

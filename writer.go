@@ -28,17 +28,17 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	}
 	m := r.m.Load()
 	if m == nil {
-		return r.writeFallback(p, off)
+		return r.writeSlow(p, off, false)
 	}
 	limit, end := m.writeLimit.Load(), off+int64(len(p))
 	if uint64(off) > uint64(limit) || uint64(len(p))-1 >= uint64(limit-off) || len(p) > maxCopy {
-		return r.writeProbed(m, p, off) // nothing to write goes there too
+		return r.writeSlow(p, off, false) // nothing to write goes there too
 	}
 	old := debug.SetPanicOnFault(true)
 	ok := guardedCopy(m.addr(off), dataPtr(p), len(p))
 	debug.SetPanicOnFault(old)
 	if !ok {
-		return r.writeFallback(p, off)
+		return r.writeSlow(p, off, false)
 	}
 	if end > m.dirtyEnd.Load() || m.idle.Load() {
 		m.noteStore(end)
@@ -47,14 +47,68 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// writeProbed is WriteAt for what is above the limit: to memory if all of it
-// is known to be writable.
-func (r *Region) writeProbed(m *mapping, p []byte, off int64) (int, error) {
-	n := int64(len(p))
-	if m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.Contains(m.pageRange(off, n))) && r.storeMapped(m, p, off) {
+// writeSlow is WriteAt for what the limit of the fast path does not cover:
+//
+//   - memory, if all of it is known to be writable
+//   - memory alone, where there is nothing else
+//   - the file: memory or the descriptor, see writeFile
+//
+// Counted, it counts what arrived before an error of the system, as
+// [os.File.Write] does; [os.File.WriteAt] counts nothing then.
+func (r *Region) writeSlow(p []byte, off int64, counted bool) (n int, err error) {
+	if m := r.m.Load(); m != nil && m.isWritable(off, int64(len(p))) && r.storeMapped(m, p, off) {
 		return len(p), nil
 	}
-	return r.writeFallback(p, off)
+	if err, refused := r.refuseWrite(p, off); refused {
+		return 0, err
+	}
+	may := r.permittedPrefix(off, int64(len(p)), sys.Write)
+	switch {
+	case may == 0:
+	case r.memoryOnly():
+		n, err = r.writeMemoryOnly(p[:may], off)
+	default:
+		n, err = r.writeFile(p[:may], off, counted)
+	}
+	if err == nil && may < int64(len(p)) {
+		err = wrap("write", r.name, syscall.EACCES)
+	}
+	return n, err
+}
+
+// refuseWrite decides about writes that write nothing, and says what is to be
+// said of them. For a file that is what os says of the same call.
+func (r *Region) refuseWrite(p []byte, off int64) (err error, refused bool) {
+	if err := r.checkValid(); err != nil {
+		return err, true
+	}
+	if !r.memoryOnly() {
+		if r.appendMode {
+			return errAppends, true
+		}
+		if off < 0 || len(p) == 0 || !r.fdWritable || r.isClosed() {
+			_, err = r.f.WriteAt(p, off)
+			return err, true
+		}
+		return nil, false
+	}
+	switch {
+	case r.isClosed():
+		return wrap("write", r.name, os.ErrClosed), true
+	case off < 0:
+		return &fs.PathError{Op: "writeat", Path: r.name, Err: errNegative}, true
+	case len(p) == 0:
+		return nil, true
+	case off >= r.size.Load():
+		return io.ErrShortWrite, true
+	}
+	return nil, false
+}
+
+// isWritable reports whether memory has all of [off, off+n), and is known to be
+// writable there.
+func (m *mapping) isWritable(off, n int64) bool {
+	return m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.Contains(m.pageRange(off, n)))
 }
 
 // storeMapped stores p, and reports whether all of it arrived.
@@ -72,47 +126,35 @@ func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 	return true
 }
 
-// writeFallback is WriteAt for all that memory did not take at once.
-func (r *Region) writeFallback(p []byte, off int64) (n int, err error) {
-	if err := r.checkValid(); err != nil {
-		return 0, err
-	}
-	switch {
-	case r.memoryOnly():
-		return r.writeMemoryOnly(p, off)
-	case r.appendMode:
-		return 0, errAppends
-	case off < 0 || len(p) == 0 || !r.fdWritable || r.isClosed():
-		return r.f.WriteAt(p, off)
-	}
-	if may := r.permittedPrefix(off, int64(len(p)), sys.Write); may < int64(len(p)) {
-		if may > 0 {
-			n, err = r.writeFallback(p[:may], off)
-		}
-		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
-	}
-	if far := math.MaxInt64 - int64(len(p)); r.window == 0 && off <= math.MaxInt64-r.base && off+r.base > far {
+// writeFile writes p chunk by chunk: to memory where that pays, else to the
+// descriptor.
+func (r *Region) writeFile(p []byte, off int64, counted bool) (n int, err error) {
+	if r.window == 0 && off <= math.MaxInt64-r.base && off+r.base > math.MaxInt64-int64(len(p)) {
 		return r.f.WriteAt(p, r.base+off) // whole: too far for any file
 	}
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
 		p = snapshot(p)
 	}
-	for stored := false; ; {
+	for stored := false; n < len(p); {
 		part := p[n:min(len(p), n+writeChunk)]
 		if r.tryStore(part, off+int64(n)) {
 			n, stored = n+len(part), true
-		} else {
-			if stored { // if the file was cut, it may end in the last page stored
-				n -= int(min(int64(n), pageSize))
-			}
-			var c int
-			c, err = r.writeWindow(p[n:min(len(p), n+writeChunk)], off+int64(n))
-			n, stored = n+c, false
+			continue
 		}
-		if err != nil || n == len(p) {
+		if stored { // if the file was cut, it may end in the last page stored
+			n -= int(min(int64(n), pageSize))
+			part = p[n:min(len(p), n+writeChunk)]
+		}
+		arrived, err := r.writeFD(part, off+int64(n), counted)
+		n, stored = n+arrived, false
+		if err == io.ErrShortWrite || err != nil && counted {
 			return n, err
 		}
+		if err != nil {
+			return 0, err
+		}
 	}
+	return n, nil
 }
 
 // writeChunk is how much of a large write goes one way: by memory or by the
@@ -152,8 +194,8 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	return r.storeMapped(m, p, off)
 }
 
-// writeWindow writes to the descriptor, and no further than the window.
-func (r *Region) writeWindow(p []byte, off int64) (n int, err error) {
+// writeFD writes to the descriptor, and no further than the window.
+func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 	fits := p
 	if r.window > 0 {
 		if off >= r.window {
@@ -165,9 +207,9 @@ func (r *Region) writeWindow(p []byte, off int64) (n int, err error) {
 		return 0, wrap("write", r.name, sys.TooBig)
 	}
 	if off+int64(len(fits)) > r.size.Load() && !r.unsized {
-		n, err = r.extend(fits, off)
+		n, err = r.extend(fits, off, counted)
 	} else {
-		n, err = r.f.WriteAt(fits, r.base+off)
+		n, err = r.pwrite(fits, off, counted)
 		if off+int64(n) > r.size.Load() && !r.unsized {
 			r.refreshSize() // a Truncate came between
 		} else if err == nil {
@@ -180,29 +222,24 @@ func (r *Region) writeWindow(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// writeMemoryOnly is writeSlow for private and anonymous memory.
+// pwrite writes p at off by the descriptor. An [os.File.WriteAt] that fails says
+// that nothing arrived; counted, what did is counted.
+func (r *Region) pwrite(p []byte, off int64, counted bool) (int, error) {
+	if !counted || !sys.CountsWrites {
+		return r.f.WriteAt(p, r.base+off)
+	}
+	n, err := r.descriptor.pwrite(p, r.base+off)
+	return n, wrap("write", r.name, err)
+}
+
+// writeMemoryOnly writes p to private or anonymous memory, as far as that goes.
 func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
-	size := r.size.Load()
-	switch {
-	case r.closing.Load():
-		return 0, wrap("write", r.name, r.closedOr(nil))
-	case off < 0:
-		return 0, &fs.PathError{Op: "writeat", Path: r.name, Err: errNegative}
-	case len(p) == 0:
-		return 0, nil
-	case off >= size:
-		return 0, io.ErrShortWrite
-	}
-	want := p[:min(int64(len(p)), size-off)]
-	if may := r.permittedPrefix(off, int64(len(want)), sys.Write); may < int64(len(want)) {
-		n, err := 0, error(nil)
-		if may > 0 {
-			n, err = r.writeMemoryOnly(p[:may], off)
-		}
-		return n, firstError(err, wrap("write", r.name, syscall.EACCES))
-	}
+	want := p[:min(int64(len(p)), max(r.size.Load()-off, 0))]
 	n := len(want)
+	if n == 0 {
+		return 0, nil
+	}
 	if r.f != nil {
 		_ = sys.Populate(m.pagesOf(off, int64(n)), true) // what waits, waits there
 	}
@@ -250,7 +287,7 @@ func (r *Region) Write(p []byte) (int, error) {
 		r.cursor.Unlock()
 		return r.writeAtFDCursor(p)
 	}
-	n, err := r.WriteAt(p, r.cursor.off)
+	n, err := r.writeSlow(p, r.cursor.off, true)
 	r.cursor.off += int64(n)
 	r.cursor.Unlock()
 	return n, err
@@ -272,7 +309,7 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if m := r.m.Load(); m != nil && m.contains(p) {
 		p = snapshot(p)
 	}
-	if r.prepareExtend() {
+	if r.prepareExtend(-1) {
 		defer r.pendingExtends.Add(-1)
 	}
 	n, err := r.f.Write(p)

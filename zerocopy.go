@@ -232,7 +232,7 @@ func (r *Region) copyFDFrom(src io.Reader) (int64, error) {
 		}
 	}
 	r.mu.Lock()
-	if r.prepareExtend() {
+	if r.prepareExtend(-1) {
 		defer r.pendingExtends.Add(-1)
 	}
 	r.mu.Unlock()

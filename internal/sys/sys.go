@@ -79,7 +79,6 @@ type Cache struct {
 // EOFPage is what a file system does with what follows the end of a file in its
 // last page.
 type EOFPage struct {
-	KeepsStores       bool // what was stored there shows when the file grows
 	NoWriteback       bool // the pages are all there is: they are never dirty, and never written back
 	GrowsFile         bool // a mapping that is longer than the file makes the file longer
 	ZeroedByWriteback bool // writing the page clears it, and with it what a write past the end, under way, has put there already
@@ -144,8 +143,9 @@ const (
 //	func HasAdvice(a Advice) bool             // whether Advise can work at all on this system
 //	func Resident(b []byte, in []bool) error // one element a page
 //	func CacheStat(fd uintptr, off, n int64) (Cache, error)
-//	func Allocate(fd uintptr, off, n int64) error // disk blocks for these bytes; the file grows to off+n, its bytes stay; errors.ErrUnsupported where there is no such call
-//	func AllocateBlock(fd uintptr, off int64) error       // a disk block for this byte of the file, whose size stays; errors.ErrUnsupported where there is no such call
+//	func Allocate(fd uintptr, off, n int64) error // disk blocks for these bytes; the file grows to off+n, its bytes stay, and so does what others append meanwhile; errors.ErrUnsupported where that cannot be done
+//	func Reserve(fd uintptr, off, n int64) error // disk blocks for these bytes, which may lie past the end of the file; its size stays; errors.ErrUnsupported where there is no such call
+//	func TryWrite(fd uintptr, off int64) error // why a byte cannot be written there, found out without writing it; nil where nobody tells
 //	func PunchHole(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
 //	func DiscardPages(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
 //	func RevokePart(b []byte) error // as Revoke, for a part of a mapping
@@ -155,8 +155,11 @@ const (
 //	func LockLimit() uint64        // bytes a process may pin; math.MaxUint64 for no limit
 //	func PreadNowait(fd uintptr, p []byte, off int64) (int, error) // reads what is cached, starts reading the rest, waits for nothing; the only error is errors.ErrUnsupported, and then this file need not be asked again
 //	func LookForFilter() // notices that the process may call less than it could at its start
+//	const CountsWrites bool // Pwrite is there
+//	func Pwrite(fd uintptr, p []byte, off int64) (int, error) // as os.File.WriteAt, and counts what arrived before an error
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage
+//	func AwaitWrites(fd uintptr) // every write to the file that had begun is done, and Stat counts it
 //	func IsPseudo(fd uintptr) bool // a file without a size, made up as it is read
 //	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again

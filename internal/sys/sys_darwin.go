@@ -60,12 +60,30 @@ func SyncFile(fd uintptr) error {
 	})
 }
 
-// Allocate reserves blocks past the end of the file (F_PREALLOCATE) and moves
-// the end over them. Holes before the end cannot be filled, so a sparse file
-// is refused with ENOTSUP when the range begins before its end. No call grows
-// a file without being able to cut it: what another process appends while
-// Allocate runs may be lost.
+// Allocate is Reserve, and zeros appended up to the end of the range: ftruncate(2)
+// would cut off what another process appends meanwhile.
 func Allocate(fd uintptr, off, n int64) error {
+	if err := Reserve(fd, off, n); err != nil {
+		return err
+	}
+	file, err := reopen(fd, "", unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(file)
+	return growByAppending(fd, off+n, func(_ uintptr, p []byte) (n int, err error) {
+		err = ignoringEINTR(func() error {
+			n, err = unix.Write(file, p)
+			return err
+		})
+		return max(n, 0), err
+	})
+}
+
+// Reserve reserves blocks past the end of the file (F_PREALLOCATE). Holes before
+// the end cannot be filled, so a sparse file is refused with ENOTSUP when the
+// range begins before its end.
+func Reserve(fd uintptr, off, n int64) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(fd), &st); err != nil {
 		return err
@@ -78,11 +96,7 @@ func Allocate(fd uintptr, off, n int64) error {
 		return nil
 	}
 	store := unix.Fstore_t{Flags: unix.F_ALLOCATEALL, Posmode: unix.F_PEOFPOSMODE, Length: more}
-	err := ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &store) })
-	if err != nil {
-		return err
-	}
-	return ignoringEINTR(func() error { return unix.Ftruncate(int(fd), off+n) })
+	return ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &store) })
 }
 
 // PunchHole is fcntl(2) with F_PUNCHHOLE. Its argument, fpunchhole_t, is the

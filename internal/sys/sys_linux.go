@@ -180,18 +180,6 @@ func isOverlay(fd uintptr) bool {
 	return unix.Fstatfs(int(fd), &st) == nil && uint32(st.Type) == unix.OVERLAYFS_SUPER_MAGIC
 }
 
-// Allocate calls fallocate(2).
-func Allocate(fd uintptr, off, n int64) error {
-	return ignoringEINTR(func() error { return unix.Fallocate(int(fd), 0, off, n) })
-}
-
-// PunchHole calls fallocate(2) for a hole.
-func PunchHole(fd uintptr, off, n int64) error {
-	return ignoringEINTR(func() error {
-		return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
-	})
-}
-
 // DiscardPages is MADV_DONTNEED, which on private memory forgets what was stored.
 func DiscardPages(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
 

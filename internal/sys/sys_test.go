@@ -585,12 +585,12 @@ func TestAllocate(t *testing.T) {
 	}
 }
 
-func TestBlock(t *testing.T) {
+func TestReserve(t *testing.T) {
 	f, text := scratch(t, 100, os.O_RDWR)
 	for _, off := range []int64{0, 1 << 20} {
-		must(t, AllocateBlock(f.Fd(), off), "Block")
+		must(t, Reserve(f.Fd(), off, 1), "Reserve")
 		if !bytes.Equal(contents(t, f), text) {
-			t.Errorf("Block at %d changed the file", off)
+			t.Errorf("Reserve at %d changed the file", off)
 		}
 	}
 }

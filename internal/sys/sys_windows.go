@@ -2,6 +2,7 @@ package sys
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -607,10 +608,9 @@ func Resident(b []byte, in []bool) error {
 // CacheStat has no counterpart.
 func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, errors.ErrUnsupported }
 
-// Allocate reserves blocks up to off+n and then moves the end of the file
-// there. A file that is neither sparse nor compressed has the blocks before
-// its end; for the others there is no such call. A file that grows in between
-// by others is cut to off+n, which no call of this system prevents.
+// Allocate appends zeros up to off+n: a file that is neither sparse nor
+// compressed has the blocks before its end. For the others there is no such
+// call. (SetFileInformationByHandle would cut off what others append meanwhile.)
 func Allocate(fd uintptr, off, n int64) error {
 	info, err := stat(fd)
 	if err != nil {
@@ -620,13 +620,7 @@ func Allocate(fd uintptr, off, n int64) error {
 	if info.FileAttributes&thin != 0 {
 		return errors.ErrUnsupported
 	}
-	if off+n <= size(info) {
-		return nil
-	}
-	if err := setSize(fd, windows.FileAllocationInfo, off+n); err != nil {
-		return err
-	}
-	return setSize(fd, windows.FileEndOfFileInfo, off+n)
+	return growByAppending(fd, off+n, appendTo)
 }
 
 // setSize sets one of the sizes of a file.
@@ -634,6 +628,21 @@ func setSize(fd uintptr, class uint32, size int64) error {
 	return windows.SetFileInformationByHandle(windows.Handle(fd), class,
 		(*byte)(unsafe.Pointer(&size)), uint32(unsafe.Sizeof(size)))
 }
+
+// appendTo writes p at the end of the file, wherever that is, which an offset of
+// all ones stands for.
+func appendTo(fd uintptr, p []byte) (int, error) {
+	var done uint32
+	end := windows.Overlapped{Offset: math.MaxUint32, OffsetHigh: math.MaxUint32}
+	err := windows.WriteFile(windows.Handle(fd), p, &done, &end)
+	return int(done), err
+}
+
+// CountsWrites is false: a write to a full disk writes nothing here.
+const CountsWrites = false
+
+// Pwrite is not asked for here.
+func Pwrite(uintptr, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
 
 // PunchHole makes the file sparse, or zeros would take blocks, and zeros the
 // bytes.

@@ -2,9 +2,12 @@
 
 package sys
 
-// EOFPageOf says that all is kept: POSIX leaves open what becomes of bytes stored
-// to memory past the end of a file.
-func EOFPageOf(uintptr) EOFPage { return EOFPage{KeepsStores: true} }
+// EOFPageOf knows nothing special.
+func EOFPageOf(uintptr) EOFPage { return EOFPage{} }
+
+// AwaitWrites does nothing: where it matters fstat(2) takes the lock of the
+// vnode, and so waits itself.
+func AwaitWrites(uintptr) {}
 
 // IsPseudo is false: those files have no size of their own to read by.
 func IsPseudo(uintptr) bool { return false }

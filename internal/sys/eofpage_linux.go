@@ -1,15 +1,12 @@
 package sys
 
 import (
-	"os"
-
 	"golang.org/x/sys/unix"
 )
 
-// EOFPageOf says what the file system does with what follows a file's end. File
-// systems that live in the page cache keep what was stored there. All others
-// clear the rest of the last block, and older kernels (Linux 6.1) do not clear
-// what follows it in the page. FUSE sweeps since Linux 6.17.
+// EOFPageOf asks fstatfs(2). Only what the name of a file system settles is
+// taken from it: tmpfs, ramfs and hugetlbfs live in the page cache, and FUSE
+// zeroes the EOF page when it writes it back, since Linux 6.17.
 func EOFPageOf(fd uintptr) EOFPage {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(fd), &st) != nil {
@@ -17,13 +14,22 @@ func EOFPageOf(fd uintptr) EOFPage {
 	}
 	switch uint32(st.Type) {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
-		return EOFPage{KeepsStores: true, NoWriteback: true}
+		return EOFPage{NoWriteback: true}
 	case unix.HUGETLBFS_MAGIC:
-		return EOFPage{KeepsStores: true, NoWriteback: true, GrowsFile: true}
+		return EOFPage{NoWriteback: true, GrowsFile: true}
 	case unix.FUSE_SUPER_MAGIC:
-		return EOFPage{KeepsStores: true, ZeroedByWriteback: true}
+		return EOFPage{ZeroedByWriteback: true}
 	}
-	return EOFPage{KeepsStores: int64(st.Bsize) < int64(os.Getpagesize())}
+	return EOFPage{}
+}
+
+// AwaitWrites makes two calls that change nothing and take the inode's lock,
+// which a write holds until the new size is there: a write of no bytes, and a
+// hole far behind any end (an overlay returns from the former at once).
+func AwaitWrites(fd uintptr) {
+	_, _ = unix.Pwrite(int(fd), nil, 0)
+	const far, page = 1 << 62, 1 << 16
+	_ = unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, far, page)
 }
 
 // IsPseudo asks fstatfs(2) for the file systems that print what the kernel

@@ -1,0 +1,145 @@
+package mmap_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed-93fed273/mmap"
+)
+
+// writableFile is what os.File and Region have in common.
+type writableFile interface {
+	io.ReadWriteSeeker
+	io.WriterAt
+	io.ReaderFrom
+	io.ByteWriter
+	io.StringWriter
+	Sync() error
+	Truncate(int64) error
+}
+
+// byteFile gives an os.File a WriteByte.
+type byteFile struct{ *os.File }
+
+func (f byteFile) WriteByte(c byte) error {
+	_, err := f.Write([]byte{c})
+	return err
+}
+
+// tooMuch are writes that do not fit into a file of 64 KiB.
+var tooMuch = map[string]func(f writableFile) (n int64, err error){
+	"Write": func(f writableFile) (int64, error) { n, err := f.Write(make([]byte, 100_000)); return int64(n), err },
+	"Write, large": func(f writableFile) (int64, error) {
+		n, err := f.Write(make([]byte, 5<<20))
+		return int64(n), err
+	},
+	"WriteString": func(f writableFile) (int64, error) {
+		n, err := f.WriteString(strings.Repeat("x", 100_000))
+		return int64(n), err
+	},
+	"WriteByte": func(f writableFile) (int64, error) {
+		f.Seek(64<<10, io.SeekStart)
+		return 0, f.WriteByte(1)
+	},
+	"Write, across the end": func(f writableFile) (int64, error) {
+		f.Seek(60_000, io.SeekStart)
+		n, err := f.Write(make([]byte, 10_000))
+		return int64(n), err
+	},
+	"WriteAt": func(f writableFile) (int64, error) {
+		n, err := f.WriteAt(make([]byte, 100_000), 10)
+		return int64(n), err
+	},
+	"WriteAt, large": func(f writableFile) (int64, error) {
+		n, err := f.WriteAt(make([]byte, 5<<20), 10)
+		return int64(n), err
+	},
+	"ReadFrom": func(f writableFile) (int64, error) { return f.ReadFrom(io.LimitReader(zeros{}, 100_000)) },
+	"io.Copy":  func(f writableFile) (int64, error) { return io.Copy(f, io.LimitReader(zeros{}, 100_000)) },
+	"bufio": func(f writableFile) (int64, error) {
+		w := bufio.NewWriterSize(f, 10_000)
+		for range 100_000 {
+			w.WriteByte(1)
+		}
+		return int64(w.Buffered()), w.Flush()
+	},
+	"again": func(f writableFile) (int64, error) {
+		f.Write(make([]byte, 100_000))
+		n, err := f.Write(make([]byte, 100_000))
+		return int64(n), err
+	},
+}
+
+// zeros gives zeros without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestWriteCountsWhatArrived: a write that the system ends half-way returns how
+// much arrived, and leaves the cursor behind it, as that of an os.File does;
+// here the limit of a file's size is the end.
+func TestWriteCountsWhatArrived(t *testing.T) {
+	if cmd := child(t); cmd != nil {
+		succeed(t, cmd)
+		return
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 64 << 10, Max: 64 << 10}); err != nil {
+		t.Skip(err)
+	}
+	sameWhenTooMuch(t, t.TempDir())
+}
+
+// sameWhenTooMuch plays tooMuch in dir, where there is no room for it, on
+// os.Files and Regions.
+func sameWhenTooMuch(t *testing.T, dir string) {
+	name := func(kind string) string { return filepath.Join(dir, kind) }
+	for what, write := range tooMuch {
+		for _, start := range []int{0, 1, 5000} {
+			outcome := func(f writableFile, name string) string {
+				n, err := write(f)
+				at, _ := f.Seek(0, io.SeekCurrent)
+				data, _ := os.ReadFile(name)
+				return fmt.Sprintf("%d, %v, cursor %d, %d bytes", n, strings.ReplaceAll(fmt.Sprint(err), name, "FILE"), at, len(data))
+			}
+			begin := func(kind string) {
+				if err := os.WriteFile(name(kind), bytes.Repeat([]byte("x"), start), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			begin("file")
+			f, err := os.OpenFile(name("file"), os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := outcome(byteFile{f}, name("file"))
+			f.Close()
+			os.Truncate(name("file"), 0) // it gives its room back
+			for _, kind := range []string{"region", "mapped"} {
+				begin(kind)
+				r := openRegion(t, name(kind), os.O_RDWR, nil)
+				if kind == "mapped" {
+					r.Bytes()
+				}
+				if got := outcome(r, name(kind)); got != want {
+					t.Errorf("%s, %s of %d bytes: %s; os.File: %s", what, kind, start, got, want)
+				}
+				if info, err := r.Stat(); err != nil || info.Size() != r.Size() {
+					t.Errorf("%s, %s: the file has %d bytes, the Region %d", what, kind, info.Size(), r.Size())
+				}
+				r.Close()
+				os.Truncate(name(kind), 0)
+			}
+		}
+	}
+}
+
+var _ writableFile = (*mmap.Region)(nil)
