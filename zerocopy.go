@@ -85,7 +85,7 @@ func (r *Region) canCopyFD() bool {
 
 // copyFDTo lets the kernel copy from descriptor to descriptor.
 func (r *Region) copyFDTo(w *os.File) (int64, error) {
-	r.cursor.Lock()
+	r.cursor.lockForReading()
 	defer r.cursor.Unlock()
 	if r.cursor.inFD {
 		return r.f.WriteTo(w)
@@ -177,7 +177,8 @@ func (r *Region) advance(n int64) {
 // copies, where it can; what others read goes through a buffer, because an
 // [io.Reader] may use all of a slice as scratch.
 func (r *Region) ReadFrom(src io.Reader) (int64, error) {
-	if inFD, err := r.cursorInFD(); r.unsized && inFD && err == nil {
+	inFD, err := r.cursorInFD()
+	if r.unsized && inFD || err != nil && r.f != nil && r.base == 0 && r.window == 0 && !r.memoryOnly() {
 		return r.f.ReadFrom(src)
 	}
 	if r.canCopyFD() && !r.appendMode && isOSFile(src) {

@@ -257,7 +257,7 @@ func (o *whole) WriteString(s string) (int, error) { return o.Write([]byte(s)) }
 
 // ReadFrom is the file's.
 func (o *whole) ReadFrom(src io.Reader) (int64, error) {
-	if o.forbidden() {
+	if o.forbidden() && !o.closed {
 		return io.Copy(struct{ io.Writer }{o}, src)
 	}
 	return o.File.ReadFrom(src)
@@ -339,6 +339,9 @@ func (o *part) ReadAt(p []byte, off int64) (int, error) {
 		return o.f.ReadAt(p, 0)
 	}
 	end := o.visible()
+	if o.s.direct() {
+		end = o.window() // where the file ends it says itself: lengths must be whole blocks
+	}
 	if off >= end {
 		return 0, io.EOF
 	}
