@@ -242,6 +242,10 @@ func (r *Region) Write(p []byte) (int, error) {
 		return r.writeAtFDCursor(p)
 	}
 	n, err := r.WriteAt(p, r.cursor.off)
+	if err != nil && r.moveCursorFor(err) {
+		r.cursor.Unlock()
+		return r.writeAtFDCursor(p)
+	}
 	r.cursor.off += int64(n)
 	r.cursor.Unlock()
 	return n, err
