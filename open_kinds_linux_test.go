@@ -398,7 +398,10 @@ type deviceResult struct {
 
 // deviceCalls are what playDevice plays, in this order.
 var deviceCalls = []func(u deviceUser) deviceResult{
-	func(u deviceUser) deviceResult { n, err := u.Write([]byte("0123456789")); return gave(int64(n), err, nil) },
+	func(u deviceUser) deviceResult {
+		n, err := u.Write([]byte("0123456789"))
+		return gave(int64(n), err, nil)
+	},
 	func(u deviceUser) deviceResult { return readDevice(u, 7) },
 	func(u deviceUser) deviceResult { n, err := u.Seek(3, io.SeekStart); return gave(n, err, nil) },
 	func(u deviceUser) deviceResult { return readDevice(u, 20) },

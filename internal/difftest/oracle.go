@@ -74,6 +74,7 @@ func (o *beside) named(op string, err error) error {
 type beside struct {
 	name   string
 	s      setup
+	file   *os.File     // as it was opened
 	other  *os.File     // a second descriptor, as of another process
 	known  func() int64 // the size that the Region last saw
 	size   int64        // of private memory
@@ -192,7 +193,8 @@ func (o *beside) At(i int) byte {
 	}
 	_ = make([]struct{}, o.known())[i]
 	if o.s.flag&os.O_WRONLY != 0 {
-		panic(like{target: syscall.EBADF, fault: true})
+		_, err := o.file.ReadAt(make([]byte, 1), 0)
+		panic(like{target: errors.Unwrap(err), fault: true})
 	}
 	var b [1]byte
 	if n, _ := o.other.ReadAt(b[:], o.base()+int64(i)); n == 0 {
