@@ -242,12 +242,13 @@ func (r *Region) permittedPrefix(off, n int64, access sys.Prot) int64 {
 	if l == nil && denied != 0 {
 		return 0
 	}
-	lead := r.lead()
-	at, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool {
+	lo := off + min(r.lead(), math.MaxInt64-off) // as far as bytes are counted
+	hi := lo + min(n, math.MaxInt64-lo)
+	at, found := l.firstWhere(lo, hi, func(a pageAttr) bool {
 		return (denied|a.denied&access)&^a.granted != 0
 	})
 	if found {
-		return at - lead - off
+		return at - lo
 	}
 	return n
 }

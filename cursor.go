@@ -6,11 +6,14 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // cursor is the offset of Read, Write, Seek and their kin. It is the Region's
 // own and counts its bytes, or the descriptor's: for what has no size, with
-// O_APPEND and O_DIRECT, and from the first use of SyscallConn on. It is never the
+// O_APPEND and O_DIRECT, from the first use of SyscallConn on, and from the first
+// read or write on which the system refuses to make at an offset. It is never the
 // descriptor's where that would move somebody else's offset (a duplicate) or
 // count from another byte (Options.Offset, a window, private memory).
 //
@@ -68,6 +71,27 @@ func (c *cursor) takeBack() {
 // the Region's bytes, so that the cursor may be there.
 func (r *Region) mayMoveFD() bool {
 	return r.ownOffset && r.base == 0 && r.window == 0 && !r.memoryOnly()
+}
+
+// moveCursor moves the cursor into the descriptor, for good. The cursor is
+// locked, and mayMoveFD.
+func (r *Region) moveCursor() error {
+	if r.cursor.inFD {
+		return nil
+	}
+	if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
+		return err
+	}
+	r.cursor.inFD = true
+	return nil
+}
+
+// moveCursorFor moves the cursor into the descriptor after a read or a write at
+// an offset failed with err, if that says that the file has none, and reports
+// whether it did: what the kernel makes up can often be read at any offset, but
+// written by write(2) alone. The cursor is locked.
+func (r *Region) moveCursorFor(err error) bool {
+	return sys.NoOffset(underlyingError(err)) && r.mayMoveFD() && r.moveCursor() == nil
 }
 
 // UnreadByte moves the cursor back by one byte, whatever the last call was. At
@@ -182,14 +206,7 @@ func (c rawConn) moveCursorToFD() error {
 	if r.isClosed() {
 		return wrap("SyscallConn", r.name, os.ErrClosed)
 	}
-	if r.cursor.inFD {
-		return nil
-	}
-	if _, err := r.f.Seek(r.cursor.off, io.SeekStart); err != nil {
-		return err
-	}
-	r.cursor.inFD = true
-	return nil
+	return r.moveCursor()
 }
 
 // wrapErr gives an error of the descriptor its name.

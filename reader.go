@@ -283,6 +283,10 @@ func (r *Region) Read(p []byte) (int, error) {
 		return r.readAtFDCursor(p)
 	}
 	n, err := r.readAtCursor(p, r.cursor.off)
+	if err != nil && r.moveCursorFor(err) {
+		r.cursor.Unlock()
+		return r.readAtFDCursor(p)
+	}
 	r.cursor.off += int64(n)
 	r.cursor.Unlock()
 	if n > 0 {

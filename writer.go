@@ -288,6 +288,10 @@ func (r *Region) Write(p []byte) (int, error) {
 		return r.writeAtFDCursor(p)
 	}
 	n, err := r.writeSlow(p, r.cursor.off, true)
+	if err != nil && r.moveCursorFor(err) {
+		r.cursor.Unlock()
+		return r.writeAtFDCursor(p)
+	}
 	r.cursor.off += int64(n)
 	r.cursor.Unlock()
 	return n, err

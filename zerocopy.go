@@ -88,7 +88,7 @@ func (r *Region) canCopyFD() bool {
 
 // copyFDTo lets the kernel copy from descriptor to descriptor.
 func (r *Region) copyFDTo(w *os.File) (int64, error) {
-	r.cursor.Lock()
+	r.cursor.lockForReading()
 	defer r.cursor.Unlock()
 	if r.cursor.inFD {
 		return r.f.WriteTo(w)
@@ -183,7 +183,8 @@ func (r *Region) ReadFrom(src io.Reader) (int64, error) {
 	if err := r.checkValid(); err != nil {
 		return 0, err
 	}
-	if inFD, err := r.cursorInFD(); r.unsized && inFD && err == nil {
+	inFD, err := r.cursorInFD()
+	if r.unsized && inFD || err != nil && r.f != nil && r.base == 0 && r.window == 0 && !r.memoryOnly() {
 		return r.f.ReadFrom(src)
 	}
 	if r.canCopyFD() && !r.appendMode && isOSFile(src) {

@@ -194,7 +194,7 @@ func (p *play) open() (err error) {
 			return err
 		}
 	}
-	b := beside{name: p.names[1], s: p.s, other: p.others[1], known: func() int64 { return p.known }}
+	b := beside{name: p.names[1], s: p.s, file: f, other: p.others[1], known: func() int64 { return p.known }}
 	if !p.s.private() && b.base() == 0 && b.window() == 0 {
 		p.oracle = &whole{f, b}
 	} else {

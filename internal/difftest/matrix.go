@@ -81,7 +81,7 @@ func (p *play) memoryFile(side int, name string, first []byte) error {
 
 // direct reports that the file is open with O_DIRECT: such calls are of whole
 // blocks, from buffers that begin at one.
-func (p *play) direct() bool { return sys.Direct != 0 && p.s.flag&sys.Direct != 0 }
+func (s *setup) direct() bool { return sys.Direct != 0 && s.flag&sys.Direct != 0 }
 
 // directCall makes of c a call of whole blocks, or one that moves no bytes.
 func (p *play) directCall(c call) call {
@@ -95,7 +95,7 @@ func (p *play) directCall(c call) call {
 
 // blocks rounds n down to whole blocks if calls are of such.
 func (p *play) blocks(n int64) int64 {
-	if p.direct() {
+	if p.s.direct() {
 		n &^= page - 1
 	}
 	return n
@@ -109,8 +109,7 @@ func aligned(n int) []byte {
 
 // unmapped reports that the Region has no memory, and will have none.
 func (o *beside) unmapped() bool {
-	return o.s.flag&os.O_WRONLY != 0 || sys.Direct != 0 && o.s.flag&sys.Direct != 0 ||
-		o.s.opts != nil && o.s.opts.Access == mmap.AccessDescriptor
+	return o.s.flag&os.O_WRONLY != 0 || o.s.direct() || o.s.opts != nil && o.s.opts.Access == mmap.AccessDescriptor
 }
 
 // OptionNames returns the names of the options that opts sets, as errors say

@@ -74,6 +74,7 @@ func (o *beside) named(op string, err error) error {
 type beside struct {
 	name   string
 	s      setup
+	file   *os.File     // as it was opened
 	other  *os.File     // a second descriptor, as of another process
 	known  func() int64 // the size that the Region last saw
 	size   int64        // of private memory
@@ -192,7 +193,8 @@ func (o *beside) At(i int) byte {
 	}
 	_ = make([]struct{}, o.known())[i]
 	if o.s.flag&os.O_WRONLY != 0 {
-		panic(like{target: syscall.EBADF, fault: true})
+		_, err := o.file.ReadAt(make([]byte, 1), 0)
+		panic(like{target: errors.Unwrap(err), fault: true})
 	}
 	var b [1]byte
 	if n, _ := o.other.ReadAt(b[:], o.base()+int64(i)); n == 0 {
@@ -257,7 +259,7 @@ func (o *whole) WriteString(s string) (int, error) { return o.Write([]byte(s)) }
 
 // ReadFrom is the file's.
 func (o *whole) ReadFrom(src io.Reader) (int64, error) {
-	if o.forbidden() {
+	if o.forbidden() && !o.closed {
 		return io.Copy(struct{ io.Writer }{o}, src)
 	}
 	return o.File.ReadFrom(src)
@@ -339,6 +341,9 @@ func (o *part) ReadAt(p []byte, off int64) (int, error) {
 		return o.f.ReadAt(p, 0)
 	}
 	end := o.visible()
+	if o.s.direct() {
+		end = o.window() // where the file ends it says itself: lengths must be whole blocks
+	}
 	if off >= end {
 		return 0, io.EOF
 	}

@@ -51,7 +51,7 @@ func (p *play) step(c call) (differs bool) {
 		p.settle()
 		before = p.now()
 	}
-	if p.direct() {
+	if p.s.direct() {
 		c = p.directCall(c)
 	}
 	c = p.harmless(c, before.size)

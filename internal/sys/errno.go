@@ -12,5 +12,9 @@ const (
 	OutOfMemory = syscall.ENOMEM
 )
 
+// NoOffset reports whether err says that the file cannot be read or written at
+// an offset.
+func NoOffset(err error) bool { return err == syscall.ESPIPE }
+
 // NoMemory reports whether err says that addresses, maps or memory ran out.
 func NoMemory(err error) bool { return err == OutOfMemory }

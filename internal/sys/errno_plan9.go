@@ -10,5 +10,8 @@ var (
 	TooBig      error = syscall.NewError("file too large")
 )
 
+// NoOffset is false: every file has offsets on Plan 9.
+func NoOffset(error) bool { return false }
+
 // NoMemory is false: nothing is mapped on Plan 9.
 func NoMemory(error) bool { return false }

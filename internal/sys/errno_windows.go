@@ -10,6 +10,9 @@ const (
 	TooBig      = windows.ERROR_FILE_TOO_LARGE
 )
 
+// NoOffset is false: ReadFile and WriteFile ignore the offset of what has none.
+func NoOffset(error) bool { return false }
+
 // NoMemory reports whether err says that addresses, maps or memory ran out.
 func NoMemory(err error) bool {
 	return err == windows.ERROR_NOT_ENOUGH_MEMORY ||
