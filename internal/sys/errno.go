@@ -2,7 +2,10 @@
 
 package sys
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // The errors that the library itself returns.
 const (
@@ -18,3 +21,6 @@ func NoOffset(err error) bool { return err == syscall.ESPIPE }
 
 // NoMemory reports whether err says that addresses, maps or memory ran out.
 func NoMemory(err error) bool { return err == OutOfMemory }
+
+// IsFault reports whether err says that memory passed to a call was not there.
+func IsFault(err error) bool { return errors.Is(err, Fault) }

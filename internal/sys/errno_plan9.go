@@ -1,6 +1,9 @@
 package sys
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // The errors that the library itself returns.
 var (
@@ -15,3 +18,6 @@ func NoOffset(error) bool { return false }
 
 // NoMemory is false: nothing is mapped on Plan 9.
 func NoMemory(error) bool { return false }
+
+// IsFault reports whether err says that memory passed to a call was not there.
+func IsFault(err error) bool { return errors.Is(err, Fault) }

@@ -1,6 +1,10 @@
 package sys
 
-import "golang.org/x/sys/windows"
+import (
+	"errors"
+
+	"golang.org/x/sys/windows"
+)
 
 // The errors that the library itself returns.
 const (
@@ -17,4 +21,10 @@ func NoOffset(error) bool { return false }
 func NoMemory(err error) bool {
 	return err == windows.ERROR_NOT_ENOUGH_MEMORY ||
 		err == windows.ERROR_COMMITMENT_LIMIT || err == windows.ERROR_INVALID_ADDRESS
+}
+
+// IsFault reports whether err says that memory passed to a call was not there.
+// Sockets have a number of their own for that.
+func IsFault(err error) bool {
+	return errors.Is(err, Fault) || errors.Is(err, windows.WSAEFAULT)
 }
