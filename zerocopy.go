@@ -214,7 +214,7 @@ func (r *Region) advance(n int64) {
 // on Linux a TCP or Unix connection, the kernel copies where it can, also if src
 // is an [io.LimitedReader] around one. What others read goes through a buffer,
 // because an [io.Reader] may use all of a slice as scratch.
-func (r *Region) ReadFrom(src io.Reader) (n int64, err error) {
+func (r *Region) ReadFrom(src io.Reader) (int64, error) {
 	if err := r.checkValid(); err != nil {
 		return 0, err
 	}
@@ -223,27 +223,41 @@ func (r *Region) ReadFrom(src io.Reader) (n int64, err error) {
 		return r.f.ReadFrom(src)
 	}
 	from, limit := src, int64(math.MaxInt64)
-	if part, ok := src.(*io.LimitedReader); ok {
+	part, isPart := src.(*io.LimitedReader)
+	if isPart {
 		from, limit = part.R, part.N
-		defer func() { part.N = limit - n }()
 	}
-	if limit <= 0 {
-		return 0, wrap("write", r.name, err) // of a closed Region
+	n, err, done := r.readInKernel(from, limit)
+	if isPart {
+		part.N -= n
 	}
-	switch region, ok := from.(*Region); {
-	case ok && region != nil:
-		return r.copyRegion(region, limit)
-	case r.canCopyFD() && !r.appendMode && isOSFile(from):
-		return r.copyFDFrom(&io.LimitedReader{R: from, N: limit})
-	case r.takesRanges() && isNetConn(from):
-		if n, err = r.spliceFrom(from, limit); err != errors.ErrUnsupported {
-			return n, err
-		}
+	if done {
+		return n, err
 	}
 	buf := bufferPool.Get().(*copyBuffer)
 	defer bufferPool.Put(buf)
-	rest, err := io.CopyBuffer(regionWriterOnly{r}, &io.LimitedReader{R: from, N: limit - n}, buf[:])
+	rest, err := io.CopyBuffer(regionWriterOnly{r}, src, buf[:])
 	return n + rest, err
+}
+
+// readInKernel is ReadFrom, of limit bytes at most, for what the kernel can
+// copy. Where that is not all, it is not done.
+func (r *Region) readInKernel(from io.Reader, limit int64) (n int64, err error, done bool) {
+	if limit <= 0 {
+		return 0, nil, false
+	}
+	switch region, ok := from.(*Region); {
+	case ok && region != nil:
+		n, err = r.copyRegion(region, limit)
+		return n, err, true
+	case r.canCopyFD() && !r.appendMode && isOSFile(from):
+		n, err = r.copyFDFrom(&io.LimitedReader{R: from, N: limit})
+		return n, err, true
+	case r.takesRanges() && isNetConn(from):
+		n, err = r.spliceFrom(from, limit)
+		return n, err, err != errors.ErrUnsupported
+	}
+	return 0, nil, false
 }
 
 // regionWriterOnly shows nothing but Write.
