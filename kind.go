@@ -29,7 +29,7 @@ func (d *descriptor) kindOf(info sys.Info, own bool, o Options) (fileKind, error
 	if info.Dir {
 		return k, syscall.EISDIR
 	}
-	k.seekable = d.seekable()
+	k.seekable = info.Seekable || d.seekable()
 	if own && k.seekable && !info.Regular && !info.Block && (o.Offset > 0 || o.Length > 0) {
 		if end, err := d.f.Seek(0, io.SeekEnd); err == nil && end > 0 {
 			k.deviceSize, k.info.Size = end, end

@@ -22,6 +22,9 @@ var leaveRaw bool
 // emulator, which says so in MMAP_TEST_EMULATED, some are not ours.
 func TestMain(m *testing.M) {
 	assumePages(os.Getenv(pagesEnv))
+	if os.Getenv(logEnv) == "" {
+		mmap.OpenUnlogged() // as programs do
+	}
 	before := countResources()
 	code := m.Run()
 	if code != 0 || leaveRaw || os.Getenv("MMAP_TEST_EMULATED") != "" {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -455,5 +456,35 @@ func useOffsets(t *testing.T, r *mmap.Region) {
 	}
 	if _, err := r.Seek(77, io.SeekStart); err != nil {
 		t.Error(err)
+	}
+}
+
+// logEnv lets a child process log the files that it opens, as tests do.
+const logEnv = "MMAP_TEST_LOG"
+
+// TestOpenIsLogged: go test learns which files a test opened by Open, or it
+// would take a cached result for one of files that have changed since.
+func TestOpenIsLogged(t *testing.T) {
+	cmd := child(t, logEnv+"=1")
+	if cmd == nil {
+		r, err := mmap.Open(os.Getenv("MMAP_TEST_FILE"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		return
+	}
+	name, log := newFile(t, []byte("data")), filepath.Join(t.TempDir(), "log")
+	cmd.Args = append(cmd.Args, "-test.testlogfile="+log)
+	cmd.Env = append(cmd.Env, "MMAP_TEST_FILE="+name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			t.Skip("no child process: ", err)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "open "+name+"\n") {
+		t.Errorf("the log does not say that the file was opened: %q, %v", text, err)
 	}
 }

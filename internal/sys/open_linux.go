@@ -33,6 +33,7 @@ func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, Info, error) {
 		unix.Close(fd)
 		return nil, Info{}, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
+	info.Seekable = Seekable(uintptr(fd))
 	if info.Regular || flag&unix.O_NONBLOCK != 0 {
 		return os.NewFile(uintptr(fd), name), info, nil
 	}

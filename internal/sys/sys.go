@@ -43,6 +43,10 @@ type Info struct {
 	Regular bool  // a regular file
 	Dir     bool  // a directory
 	Block   bool  // a block device whose size is known
+
+	// Seekable is set by OpenFile alone, which asks while nobody else has the
+	// descriptor: see the verb of this name.
+	Seekable bool
 }
 
 // Advice is a use of memory that the caller announces.
