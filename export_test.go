@@ -63,3 +63,21 @@ func AssumeCold() { assumePages = assumeCold }
 
 // AssumeHot lets every page be so, whether it is or not.
 func AssumeHot() { assumePages = assumeWarm }
+
+// Tick does what the clock does once a second, now.
+func Tick() { tickAll() }
+
+// ClockRuns reports whether the clock will fire.
+func ClockRuns() bool {
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	return ager.running
+}
+
+// KnownBytes returns up to where the fast path of ReadAt serves.
+func KnownBytes(r *Region) int64 {
+	if m := r.m.Load(); m != nil {
+		return m.readLimit.Load()
+	}
+	return 0
+}

@@ -137,6 +137,7 @@ func newRegion(f *os.File, flag int, alone bool, o Options) (*Region, error) {
 	if info.Dir {
 		return nil, syscall.EISDIR
 	}
+	r.clock.changed.Store(info.Changed)
 	r.unsized = !info.Regular
 	if info.Regular && info.Size == 0 && alone {
 		// Some files of /proc are regular by name alone.

@@ -42,7 +42,7 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 // fast, without the faults of a first pass, and the collector need not wait.
 func (r *Region) readProbed(m *mapping, p []byte, off int64) (int, error) {
 	n := int64(len(p))
-	if !m.backs(off, n) || n > maxCopy && !r.memoryOnly() || r.effectiveProt()&sys.Read == 0 ||
+	if !r.serves(m) || !m.backs(off, n) || n > maxCopy && !r.memoryOnly() || r.effectiveProt()&sys.Read == 0 ||
 		off+n > m.readLimit.Load() && !r.isResident(m, off, n) {
 		return r.readFallback(p, off)
 	}

@@ -54,7 +54,7 @@ type Region struct {
 
 	size           atomic.Int64 // bytes of the Region, as last seen
 	fdCalls        atomic.Int32 // calls that memory might have served
-	inAger         atomic.Bool  // in the register of resident.go
+	clock          clockState   // what the clock knows of it: aging.go
 	noCachestat    atomic.Bool  // the system does not say what is cached
 	noNowait       atomic.Bool  // reading what is cached cannot be had without waiting
 	sizeStale      atomic.Bool  // we made the file grow, and have not asked how long it is now
@@ -106,8 +106,14 @@ func (r *Region) mapped() (*mapping, error) {
 		return m, nil
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.mappedLocked()
+	m, err := r.mappedLocked()
+	r.mu.Unlock()
+	if err == nil && !r.serves(m) { // asking may have replaced it
+		if m = r.m.Load(); m == nil {
+			return nil, r.closedOr(r.whyUnmapped())
+		}
+	}
+	return m, err
 }
 
 // mappedLocked is mapped for who holds mu.
@@ -172,7 +178,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		span.Off, lead = 0, 0
 	}
 	var mem *addrRange
-	cerr := r.withFD(func(fd uintptr) {
+	cerr := r.withMappableFD(func(fd uintptr) {
 		mem, err = newRange(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags, hint)
 	})
 	if err == syscall.EPERM && r.effectiveProt()&sys.Write != 0 && !r.explicitProt && !r.memoryOnly() {
@@ -198,6 +204,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 	if old := r.m.Swap(m); old != nil {
 		r.oldRanges = append(r.liveOldRanges(), weak.Make(old.mem))
 	}
+	r.watchMapping()
 	return m, nil
 }
 

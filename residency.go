@@ -77,8 +77,16 @@ func (r *Region) markResident(m *mapping, off, n int64) {
 	if r.permittedPrefix(off, n, sys.Read) < n || r.anyReleased(off, n) {
 		return // what may not be read must not become readable by being known
 	}
-	m.add(&m.residency.resident, &m.readLimit, off, n)
-	r.registerForAging()
+	if r.serves(m) {
+		r.learn(m, &m.residency.resident, &m.readLimit, off, n)
+	}
+	r.register()
+}
+
+// markWritable notes that [off, off+n) can be stored to without a fault.
+func (r *Region) markWritable(m *mapping, off, n int64) {
+	r.learn(m, &m.residency.writable, &m.writeLimit, off, n)
+	r.markResident(m, off, n)
 }
 
 // add puts the pages of [off, off+n) into a set, and raises the bound below

@@ -37,6 +37,7 @@ func (r *Region) Len() int { return int(min(r.Size(), math.MaxInt)) }
 // own making is looked at now, and not when it happened: who only appends need
 // not pay for it.
 func (r *Region) currentSize() int64 {
+	r.upToDate()
 	if r.sizeStale.Load() {
 		r.refreshSize()
 	}
@@ -91,6 +92,8 @@ func (r *Region) shrinkTo(size int64) {
 	m.writeLimit.Store(old.writeLimit.Load())
 	r.setLimits(m, size)
 	r.m.Store(m)
+	r.stillAsked(&m.readLimit)
+	r.stillAsked(&m.writeLimit)
 	r.setLimits(old, size)
 }
 

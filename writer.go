@@ -48,7 +48,7 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 // is known to be writable.
 func (r *Region) writeProbed(m *mapping, p []byte, off int64) (int, error) {
 	n := int64(len(p))
-	if m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.Contains(m.pageRange(off, n))) && r.storeMapped(m, p, off) {
+	if r.serves(m) && m.backs(off, n) && (off+n <= m.writeLimit.Load() || m.residency.writable.Contains(m.pageRange(off, n))) && r.storeMapped(m, p, off) {
 		return len(p), nil
 	}
 	return r.writeFallback(p, off)
@@ -125,7 +125,7 @@ const maxEagerPopulate = 32 << 10
 // see afford.
 func (r *Region) tryStore(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
-	if m == nil || !m.backs(off, n) || !r.writesUseMemory() || r.pendingExtends.Load() > 0 {
+	if m == nil || !r.serves(m) || !m.backs(off, n) || !r.writesUseMemory() || r.pendingExtends.Load() > 0 {
 		return false
 	}
 	lo, hi := m.pageRange(off, n)
@@ -139,8 +139,7 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	case sys.Populate(m.pagesOf(off, n), true) != nil:
 		return false
 	default:
-		m.add(&m.residency.writable, &m.writeLimit, off, n)
-		r.markResident(m, off, n)
+		r.markWritable(m, off, n)
 	}
 	return r.storeMapped(m, p, off)
 }
@@ -202,8 +201,7 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	if !r.storeMapped(m, want, off) {
 		n = m.storePages(want, off)
 	} else if r.f != nil {
-		m.add(&m.residency.writable, &m.writeLimit, off, int64(n))
-		r.markResident(m, off, int64(n))
+		r.markWritable(m, off, int64(n))
 	}
 	switch {
 	case n < len(want):

@@ -51,6 +51,7 @@ func Stat(fd uintptr) (Info, error) {
 			Size:    int64(st.Size),
 			Regular: kind == unix.S_IFREG,
 			Dir:     kind == unix.S_IFDIR,
+			Changed: int64(st.Ctim.Sec)*1e9 + int64(st.Ctim.Nsec),
 		}, err
 	}
 }

@@ -32,6 +32,7 @@ func TestWritableWhileDirty(t *testing.T) {
 	if err != nil {
 		t.Skip("this system does not map files: ", err)
 	}
+	unwatch(r)
 	for range 3 { // the first goes by the descriptor
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
 			t.Fatal(err)
@@ -78,6 +79,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 	if err != nil {
 		t.Skip("this system does not map files: ", err)
 	}
+	unwatch(r)
 	if sys.Populate(m.headPages(size), true) != nil {
 		t.Skip("this system does not make pages writable by a call")
 	}
@@ -120,6 +122,7 @@ func learned(t *testing.T, r *Region, err error) (*Region, *mapping) {
 	if err != nil {
 		t.Skip("this system does not map files: ", err)
 	}
+	unwatch(r)
 	for range 3 {
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
 			t.Fatal(err)
