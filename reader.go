@@ -172,7 +172,7 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	}
 	want := p[:min(int64(len(p)), size-off)]
 	if r.f != nil {
-		_ = sys.Populate(m.pagesOf(off, int64(len(want))), false) // what waits, waits there
+		_ = r.bringIn(m, off, int64(len(want))) // what waits, waits there
 	}
 	n := m.loadPages(want, off)
 	if r.f != nil && n == len(want) {

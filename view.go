@@ -49,8 +49,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	}
 	b := m.bytes(off, n)
 	r.syncIncoherent(m, off, n)
-	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) &&
-		sys.Populate(m.pagesOf(off, n), false) == nil {
+	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) && r.bringIn(m, off, n) {
 		r.markResident(m, off, n)
 	}
 	if r.mayBeStored() {

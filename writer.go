@@ -196,7 +196,10 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	}
 	n := len(want)
 	if r.f != nil {
-		_ = sys.Populate(m.pagesOf(off, int64(n)), true) // what waits, waits there
+		if !r.isResident(m, off, int64(n)) {
+			_ = r.bringIn(m, off, int64(n)) // what waits, waits there
+		}
+		_ = sys.Populate(m.pagesOf(off, int64(n)), true)
 	}
 	if !r.storeMapped(m, want, off) {
 		n = m.storePages(want, off)

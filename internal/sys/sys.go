@@ -42,7 +42,7 @@ type Info struct {
 	Size    int64 // bytes
 	Regular bool  // a regular file
 	Dir     bool  // a directory
-	Changed int64 // when the file was last changed, its attributes included, in the file system's own nanoseconds; 0 where nobody tells
+	Changed int64 // another number after each change of the file, made of its times; 0 where nobody tells
 }
 
 // Advice is a use of memory that the caller announces.

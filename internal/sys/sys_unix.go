@@ -51,10 +51,13 @@ func Stat(fd uintptr) (Info, error) {
 			Size:    int64(st.Size),
 			Regular: kind == unix.S_IFREG,
 			Dir:     kind == unix.S_IFDIR,
-			Changed: int64(st.Ctim.Sec)*1e9 + int64(st.Ctim.Nsec),
+			Changed: nanoseconds(st.Ctim) + 31*nanoseconds(st.Mtim),
 		}, err
 	}
 }
+
+// nanoseconds returns a time as one number.
+func nanoseconds(t unix.Timespec) int64 { return int64(t.Sec)*1e9 + int64(t.Nsec) }
 
 // Map calls mmap(2) without the table, and the lock, of syscall.Mmap.
 func Map(fd uintptr, off int64, n int, p Prot, f Flag, hint uintptr) ([]byte, error) {
