@@ -3,11 +3,301 @@ package mmap
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
+	"github.com/seed-93fed273/mmap/internal/bitmap"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
+
+// The clock. Once a second, while a mapped Region is open, the library does two
+// things for each of them.
+//
+// It forgets what may no longer be so of its pages: see age.
+//
+// It takes the fast paths away, by lowering the limits of what memory serves to
+// 0. Whoever uses the Region next finds no limit, takes a slow path, and there asks
+// the descriptor for the size and for the time of the last change before memory
+// serves again (ask). So growth, truncation, a change by another host, and a
+// file that an overlay put in the place of the mapped one, are noticed within
+// a second of use; the fast paths pay nothing for it, and a Region that nobody
+// uses causes no system call. A slow path costs about 1 µs, once a second.
+//
+// Between two firings there is no goroutine: the clock is a chain of timers,
+// each of which starts the next. It must not be started in a bubble of
+// testing/synctest, whose timers belong to the bubble. There the Region is
+// registered all the same, and the clock starts with the next one outside.
+
+// clockState is what the clock knows of a Region.
+type clockState struct {
+	registered atomic.Bool
+	asked      atomic.Int32 // askedNow, askDue or asking
+	changed    atomic.Int64 // sys.Info.Changed when the descriptor was last asked
+	reopened   bool         // mappings are made of a descriptor opened anew; guarded by mu
+}
+
+// Values of clockState.asked.
+const (
+	askedNow int32 = iota // the descriptor was asked since the clock fired
+	askDue                // it was not: memory does not serve before it is
+	asking                // somebody does, and memory does not serve meanwhile
+)
+
+// ager is the clock, and the register of Regions that it fires for. It holds
+// none of them alive.
+var ager struct {
+	mu      sync.Mutex
+	regions map[weak.Pointer[Region]]struct{}
+	running bool
+	faults  int64     // of the process when the clock last fired
+	idle    time.Time // not before then are Regions aged that nobody used
+}
+
+// agingInterval is how long a page counts as what it was seen to be, and how
+// long a change by others may go unnoticed.
+const agingInterval = time.Second
+
+// watchMapping is called when a mapping was made: the clock fires for the
+// Region from now on, and memory does not serve before the descriptor was asked. mu
+// is held.
+func (r *Region) watchMapping() {
+	if r.f == nil {
+		return
+	}
+	if !r.memoryOnly() {
+		r.clock.asked.CompareAndSwap(askedNow, askDue)
+	}
+	r.register()
+}
+
+// register puts the Region into the register, and starts the clock.
+func (r *Region) register() {
+	if r.clock.registered.Load() {
+		return
+	}
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	if ager.regions == nil {
+		ager.regions = map[weak.Pointer[Region]]struct{}{}
+	}
+	ager.regions[weak.Make(r)] = struct{}{}
+	if !ager.running && !inBubble() {
+		ager.running = true
+		ager.faults = sys.MajorFaults()
+		time.AfterFunc(agingInterval, fire)
+	}
+	r.clock.registered.Store(ager.running) // else the next use tries again
+}
+
+// inBubble reports whether the calling goroutine has a clock of its own: that
+// of a test bubble begins in the year 2000.
+func inBubble() bool {
+	const hour = 3600
+	ahead := time.Now().Unix() - sys.SystemTime()
+	return ahead > hour || ahead < -hour
+}
+
+// fire is what the clock does, in a goroutine of its own and outside every
+// bubble. It ends when no Region is left.
+func fire() {
+	tickAll()
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	if ager.running = len(ager.regions) > 0; ager.running {
+		time.AfterFunc(agingInterval, fire)
+	}
+}
+
+// tickAll goes through the register once. It holds the lock for the register
+// alone: a reader that puts its Region into it must not wait for the ageing of another.
+func tickAll() {
+	sys.LookForFilter()
+	alive, evicted, idle := liveRegions()
+	start := time.Now()
+	for _, r := range alive {
+		r.tick(evicted, idle)
+	}
+	if idle {
+		// Ageing what nobody uses may take a hundredth of a processor.
+		ager.mu.Lock()
+		ager.idle = start.Add(100 * time.Since(start))
+		ager.mu.Unlock()
+	}
+}
+
+// liveRegions takes the Regions that are closed or collected out of the register
+// and returns the others, whether the process took faults that waited for
+// storage since the last call, and whether it is time for Regions that nobody
+// used.
+func liveRegions() (alive []*Region, evicted, idle bool) {
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	for w := range ager.regions {
+		if r := w.Value(); r != nil && !r.closed.Load() {
+			alive = append(alive, r)
+		} else {
+			delete(ager.regions, w)
+		}
+	}
+	now := sys.MajorFaults()
+	evicted = now != ager.faults
+	ager.faults = now
+	return alive, evicted, !time.Now().Before(ager.idle)
+}
+
+// tick is what the clock does with one Region.
+func (r *Region) tick(evicted, idle bool) {
+	m := r.m.Load()
+	if m == nil {
+		return
+	}
+	used := r.suspend(m)
+	if used || evicted || idle {
+		r.age(m, evicted)
+	} else if m.idle.Swap(true) {
+		m.forgetWrites(0, m.residency.n)
+	}
+}
+
+// suspend takes the fast paths away until the descriptor was asked, and reports
+// whether the Region was used since it was suspended last.
+func (r *Region) suspend(m *mapping) (used bool) {
+	if r.memoryOnly() || assumePages == assumeWarm {
+		return true // no descriptor has a say, or tests want the fast paths
+	}
+	used = r.clock.asked.CompareAndSwap(askedNow, askDue)
+	lower(&m.readLimit, 0) // after that: see learn
+	lower(&m.writeLimit, 0)
+	return used
+}
+
+// learn puts the pages of [off, off+n) into a set of m's, and raises its bound
+// unless the descriptor has to be asked first.
+func (r *Region) learn(m *mapping, set *bitmap.Set, bound *atomic.Int64, off, n int64) {
+	m.add(set, bound, off, n)
+	r.stillAsked(bound)
+}
+
+// stillAsked undoes the raising of a bound if the clock fired meanwhile.
+func (r *Region) stillAsked(bound *atomic.Int64) {
+	if r.clock.asked.Load() != askedNow {
+		lower(bound, 0)
+	}
+}
+
+// serves reports whether memory may serve, and by m: that the descriptor was
+// asked since the clock fired. If not it is asked now. Serves waits for no other
+// call: while another asks the answer is no, and the descriptor serves.
+func (r *Region) serves(m *mapping) bool {
+	return r.upToDate() && r.m.Load() == m
+}
+
+// upToDate is serves for whatever mapping there is afterwards.
+func (r *Region) upToDate() bool {
+	return r.clock.asked.Load() == askedNow || r.ask()
+}
+
+// ask asks the descriptor, takes over what it says, and lets the fast paths
+// serve again.
+func (r *Region) ask() bool {
+	if !r.clock.asked.CompareAndSwap(askDue, asking) {
+		return r.clock.asked.Load() == askedNow
+	}
+	info, err := r.fstat()
+	if err != nil || !r.adopt(info) {
+		r.clock.asked.Store(askDue)
+		return false
+	}
+	r.clock.asked.Store(askedNow)
+	if m := r.m.Load(); m != nil {
+		m.forgetOld()
+		m.raise(&m.residency.resident, &m.readLimit)
+		m.raise(&m.residency.writable, &m.writeLimit)
+		r.stillAsked(&m.readLimit)
+		r.stillAsked(&m.writeLimit)
+	}
+	return true
+}
+
+// adopt makes the Region what the descriptor said of the file, and reports
+// whether it is. In the usual case nothing has changed, or only bytes that the
+// file system itself shows in memory. It does not wait for mu: its holder may be
+// stuck in the file system, and the next use asks again.
+func (r *Region) adopt(info sys.Info) bool {
+	how := sys.Always
+	if info.Changed != r.clock.changed.Load() {
+		how = r.coherence()
+	}
+	if how == sys.AfterRead {
+		r.lookForOthers()
+	}
+	if how != sys.AfterReopen && r.clampToWindow(info.Size) == r.size.Load() {
+		r.clock.changed.Store(info.Changed)
+		return true
+	}
+	if !r.mu.TryLock() {
+		return false
+	}
+	defer r.mu.Unlock()
+	if how == sys.AfterReopen {
+		r.mapReopened()
+	}
+	if r.refreshSizeLocked() != nil {
+		return false
+	}
+	r.clock.changed.Store(info.Changed)
+	return true
+}
+
+// coherence says what it takes after a change of the file.
+func (r *Region) coherence() (how sys.Coherence) {
+	if r.withFD(func(fd uintptr) { how = sys.CoherenceOf(fd) }) != nil {
+		return sys.AfterRead
+	}
+	return how
+}
+
+// lookForOthers lets the file system drop pages that another host has changed,
+// which it does when it is read, and forgets them: they would be fetched in a
+// fault.
+func (r *Region) lookForOthers() {
+	buf := bufferPool.Get().(*copyBuffer)
+	_, _ = r.f.ReadAt(buf[:1], r.base)
+	bufferPool.Put(buf)
+	if m := r.m.Load(); m != nil {
+		m.forgetFrom(0)
+	}
+}
+
+// mapReopened replaces the mapping of a file on an overlay by one of a descriptor
+// that is opened anew. The first change of a file of the lower layer puts a copy in
+// its place; the Region's descriptor then reads the copy, but all that is
+// mapped of it shows the file below for ever. A descriptor that can write has
+// the copy from the start. Where opening fails nothing is mapped any more: no bytes are
+// better than wrong ones. mu is held.
+func (r *Region) mapReopened() {
+	m := r.m.Load()
+	if r.clock.reopened || r.fdWritable || m == nil {
+		return
+	}
+	r.clock.reopened = true
+	if _, err := r.remap(r.size.Load(), 0); err != nil {
+		r.mapErr = notMapped(err)
+		r.m.Store(nil)
+		m.mem.Supersede()
+	}
+}
+
+// withMappableFD is withFD with a descriptor whose mapping shows what the
+// Region's own descriptor reads. mu is held.
+func (r *Region) withMappableFD(fn func(fd uintptr)) (err error) {
+	if !r.clock.reopened {
+		return r.withFD(fn)
+	}
+	cerr := r.withFD(func(fd uintptr) { err = sys.Reopened(fd, fn) })
+	return firstError(cerr, err)
+}
 
 // maxAgingScan is up to how many bytes of a file are asked about every second.
 const maxAgingScan = 4 << 30
@@ -69,70 +359,4 @@ func (r *Region) ageBlock(m *mapping, lo, end int64) {
 		m.forget(from-m.lead, to-from)
 		m.residency.probed.Remove(lo/probePages, lo/probePages+1)
 	}
-}
-
-// ager is the register of Regions that have something to forget. It holds
-// none of them alive.
-var ager struct {
-	mu      sync.Mutex
-	regions map[weak.Pointer[Region]]struct{}
-	running bool
-}
-
-// agingInterval is how long a page counts as what it was seen to be.
-const agingInterval = time.Second
-
-// registerForAging puts the Region into the register at the first mark.
-func (r *Region) registerForAging() {
-	if r.inAger.Load() || r.inAger.Swap(true) {
-		return
-	}
-	ager.mu.Lock()
-	defer ager.mu.Unlock()
-	if ager.regions == nil {
-		ager.regions = map[weak.Pointer[Region]]struct{}{}
-	}
-	ager.regions[weak.Make(r)] = struct{}{}
-	if !ager.running {
-		ager.running = true
-		go runAger()
-	}
-}
-
-// runAger lets the Regions of the register forget, once a second, until there
-// is none.
-func runAger() {
-	tick := time.NewTicker(agingInterval)
-	defer tick.Stop()
-	faults := sys.MajorFaults()
-	for range tick.C {
-		now := sys.MajorFaults()
-		if !ageRegions(now != faults) {
-			return
-		}
-		faults = now
-	}
-}
-
-// ageRegions goes through the register once and reports whether any Region
-// is left in it. It holds the lock for the register alone: a reader that puts
-// its Region into it must not wait for the ageing of another.
-func ageRegions(evicted bool) bool {
-	ager.mu.Lock()
-	var alive []*Region
-	for w := range ager.regions {
-		if r := w.Value(); r != nil && !r.closed.Load() {
-			alive = append(alive, r)
-		} else {
-			delete(ager.regions, w)
-		}
-	}
-	ager.running = len(alive) > 0
-	ager.mu.Unlock()
-	for _, r := range alive {
-		if m := r.m.Load(); m != nil {
-			r.age(m, evicted)
-		}
-	}
-	return len(alive) > 0
 }

@@ -80,3 +80,21 @@ func AssumeHot() { assumePages = assumeWarm }
 
 // OpenUnlogged opens files as programs do that are no tests.
 func OpenUnlogged() { testLogged = func() bool { return false } }
+
+// Tick does what the clock does once a second, now.
+func Tick() { tickAll() }
+
+// ClockRuns reports whether the clock will fire.
+func ClockRuns() bool {
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	return ager.running
+}
+
+// KnownBytes returns up to where the fast path of ReadAt serves.
+func KnownBytes(r *Region) int64 {
+	if m := r.m.Load(); m != nil {
+		return m.readLimit.Load()
+	}
+	return 0
+}

@@ -228,6 +228,7 @@ func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error)
 	r.applyOptions(o)
 	r.cursor.inFD = !k.seekable || (r.unsized || r.appendMode || flag&sys.Direct != 0) && r.mayMoveFD()
 	r.size.Store(r.clampToWindow(k.info.Size))
+	r.clock.changed.Store(k.info.Changed)
 	if r.neverMapped != nil {
 		return r, nil
 	}
@@ -296,9 +297,12 @@ func (r *Region) mapIfAsked(o Options) error {
 	if err != nil && r.f == nil {
 		return err
 	}
-	if m != nil && o.Populate {
-		// A store into file memory would make every page dirty.
-		_ = sys.Populate(m.headPages(r.size.Load()), r.f == nil)
+	switch size := r.size.Load(); {
+	case m == nil || !o.Populate:
+	case r.f == nil:
+		_ = sys.Populate(m.headPages(size), true)
+	default: // a store would make every page dirty
+		r.bringIn(m, 0, size)
 	}
 	return nil
 }

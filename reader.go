@@ -54,7 +54,7 @@ const (
 func (r *Region) readProbed(m *mapping, p []byte, off int64, how reading) (int, error) {
 	n := int64(len(p))
 	switch {
-	case !m.backs(off, n), r.effectiveProt()&sys.Read == 0:
+	case !r.serves(m), !m.backs(off, n), r.effectiveProt()&sys.Read == 0:
 		return r.readFallback(p, off, how)
 	case r.serve == AccessMemory:
 		return r.readPopulated(m, p, off, how)
@@ -77,7 +77,7 @@ func (r *Region) readPopulated(m *mapping, p []byte, off int64, how reading) (n 
 	for n < len(p) {
 		part, at := p[n:min(len(p), n+maxPopulate)], off+int64(n)
 		if size := int64(len(part)); at+size > m.readLimit.Load() && !r.isResident(m, at, size) {
-			if sys.Populate(m.pagesOf(at, size), false) != nil {
+			if !r.bringIn(m, at, size) {
 				break
 			}
 			r.markResident(m, at, size)
@@ -239,7 +239,7 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	}
 	want := p[:min(int64(len(p)), size-off)]
 	if r.f != nil {
-		_ = sys.Populate(m.pagesOf(off, int64(len(want))), false) // what waits, waits there
+		_ = r.bringIn(m, off, int64(len(want))) // what waits, waits there
 	}
 	n := m.loadPages(want, off)
 	if r.f != nil && n == len(want) {

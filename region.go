@@ -42,9 +42,9 @@ type Region struct {
 	durability // durability.go: what Flush answers for
 	cursor     cursor
 
+	clock   clockState  // aging.go: what the clock knows of it
 	closing atomic.Bool // Close began: what a waiting call did may be void
 	closed  atomic.Bool // Close is done: no call can succeed any more
-	inAger  atomic.Bool // registered with the ager
 
 	// mu, the control lock, is held while a mapping is made or revoked, while
 	// this Region changes the file's size, and across every system call that
@@ -155,7 +155,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		span.Off, lead = 0, 0
 	}
 	var mem *addrspace.Range
-	cerr := r.withFD(func(fd uintptr) {
+	cerr := r.withMappableFD(func(fd uintptr) {
 		mem, err = addrspace.Map(fd, span.Off, int(span.Len), r.effectiveProt(), r.flags, hint)
 	})
 	if err == syscall.EPERM && r.effectiveProt()&sys.Write != 0 && !r.explicitProt && !r.memoryOnly() {
@@ -182,6 +182,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		m.capacity = span.Len - lead
 	}
 	r.install(m, size)
+	r.watchMapping()
 	return m, nil
 }
 

@@ -1,6 +1,8 @@
 package mmap
 
 import (
+	"errors"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/seed-93fed273/mmap/internal/bitmap"
@@ -77,8 +79,16 @@ func (r *Region) markResident(m *mapping, off, n int64) {
 	if r.permittedPrefix(off, n, sys.Read) < n || r.anyReleased(off, n) {
 		return // what may not be read must not become readable by being known
 	}
-	m.add(&m.residency.resident, &m.readLimit, off, n)
-	r.registerForAging()
+	if r.serves(m) {
+		r.learn(m, &m.residency.resident, &m.readLimit, off, n)
+	}
+	r.register()
+}
+
+// markWritable notes that [off, off+n) can be stored to without a fault.
+func (r *Region) markWritable(m *mapping, off, n int64) {
+	r.learn(m, &m.residency.writable, &m.writeLimit, off, n)
+	r.markResident(m, off, n)
 }
 
 // add puts the pages of [off, off+n) into a set, and raises the bound below
@@ -187,6 +197,51 @@ func (r *Region) probeBlock(m *mapping, block int64) bool {
 	off := max(lo<<pageShift-m.lead, 0)
 	r.markResident(m, off, end-m.lead-off)
 	return true
+}
+
+// bringInStep is how many bytes are brought in at once.
+const bringInStep = 1 << 20
+
+// bringIn brings [off, off+n) of a file into memory, inside system calls, and
+// reports whether it is there. It starts reading all pages of a step at once,
+// lets other goroutines start theirs, and only then waits: populating alone goes
+// the way of a fault, page after page, each with a read-around of its own. While it
+// waits for one step the next is being read.
+func (r *Region) bringIn(m *mapping, off, n int64) bool {
+	end := off + n
+	_ = sys.Advise(m.pagesOf(off, min(n, bringInStep)), sys.WillNeed)
+	runtime.Gosched()
+	for ; off < end; off += bringInStep {
+		if next := off + bringInStep; next < end {
+			_ = sys.Advise(m.pagesOf(next, min(end-next, bringInStep)), sys.WillNeed)
+		}
+		step := min(end-off, bringInStep)
+		err := sys.Populate(m.pagesOf(off, step), false)
+		if errors.Is(err, errors.ErrUnsupported) {
+			err = r.readThrough(off, step)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	runtime.KeepAlive(m)
+	return true
+}
+
+// readThrough brings [off, off+n) into the page cache by reading it, where no
+// call populates memory.
+func (r *Region) readThrough(off, n int64) error {
+	if !sys.Coherent {
+		return errors.ErrUnsupported
+	}
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	for end := off + n; off < end; off += int64(len(buf)) {
+		if _, err := r.f.ReadAt(buf[:min(end-off, int64(len(buf)))], r.base+off); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetFrom forgets what was known of the pages from the one with size on.

@@ -66,6 +66,7 @@ func (r *Region) Len() int { return int(min(r.Size(), math.MaxInt)) }
 // is only a lower bound; it is read from the descriptor here, when somebody
 // needs it, so that appending costs no fstat. May wait for mu.
 func (r *Region) currentSize() int64 {
+	r.upToDate()
 	if r.sizeStale.Load() {
 		r.refreshSize()
 	}
@@ -131,6 +132,8 @@ func (r *Region) shrinkTo(size int64) (undo func()) {
 	m.writeLimit.Store(old.writeLimit.Load())
 	r.setLimits(m, size)
 	r.m.Store(m)
+	r.stillAsked(&m.readLimit)
+	r.stillAsked(&m.writeLimit)
 	r.setLimits(old, size)
 	return restore
 }
@@ -225,6 +228,7 @@ func (r *Region) resolveLocked(off, n int64) (int64, error) {
 // mapping for an empty range. It maps if need be. A range that the current
 // mapping backs takes no lock: both were compared with the same mapping.
 func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
+	r.upToDate() // or another is asking: then what memory shows is a second old at most
 	if m, n, ok := r.shown(off, n); ok {
 		return m, n, nil
 	}

@@ -58,8 +58,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 		defer m.mem.Leave()
 	}
 	r.syncIncoherent(m, off, n)
-	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) &&
-		sys.Populate(m.pagesOf(off, n), false) == nil {
+	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) && r.bringIn(m, off, n) {
 		r.markResident(m, off, n)
 	}
 	if r.mayBeStored() {
@@ -121,6 +120,7 @@ func (r *Region) Bytes() []byte {
 // known to be handed out, by the account of addresses and by Flush, before the
 // caller has them: both under the lock under which the range was resolved.
 func (r *Region) escape(off, n int64) (*mapping, int64, error) {
+	r.upToDate()
 	if m, n, ok := r.shown(off, n); ok && m.mem.Escaped() && (off+n <= r.escapedEnd.Load() || !r.mayBeStored()) {
 		return m, n, nil
 	}

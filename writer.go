@@ -56,7 +56,7 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 // Counted, it counts what arrived before an error of the system, as
 // [os.File.Write] does; [os.File.WriteAt] counts nothing then.
 func (r *Region) writeSlow(p []byte, off int64, counted bool) (n int, err error) {
-	if m := r.m.Load(); m != nil && m.isWritable(off, int64(len(p))) && r.storeMapped(m, p, off) {
+	if m := r.m.Load(); m != nil && r.serves(m) && m.isWritable(off, int64(len(p))) && r.storeMapped(m, p, off) {
 		return len(p), nil
 	}
 	if err, refused := r.refuseWrite(p, off); refused {
@@ -173,7 +173,7 @@ const maxEagerPopulate = 32 << 10
 // see afford.
 func (r *Region) tryStore(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
-	if m == nil || !m.backs(off, n) || !r.writesUseMemory() || r.pendingExtends.Load() > 0 {
+	if m == nil || !r.serves(m) || !m.backs(off, n) || !r.writesUseMemory() || r.pendingExtends.Load() > 0 {
 		return false
 	}
 	lo, hi := m.pageRange(off, n)
@@ -188,8 +188,7 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	case sys.Populate(m.pagesOf(off, n), true) != nil:
 		return false
 	default:
-		m.add(&m.residency.writable, &m.writeLimit, off, n)
-		r.markResident(m, off, n)
+		r.markWritable(m, off, n)
 	}
 	return r.storeMapped(m, p, off)
 }
@@ -241,13 +240,15 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	if r.f != nil {
-		_ = sys.Populate(m.pagesOf(off, int64(n)), true) // what waits, waits there
+		if !r.isResident(m, off, int64(n)) {
+			_ = r.bringIn(m, off, int64(n)) // what waits, waits there
+		}
+		_ = sys.Populate(m.pagesOf(off, int64(n)), true)
 	}
 	if !r.storeMapped(m, want, off) {
 		n = m.storePages(want, off)
 	} else if r.f != nil {
-		m.add(&m.residency.writable, &m.writeLimit, off, int64(n))
-		r.markResident(m, off, int64(n))
+		r.markWritable(m, off, int64(n))
 	}
 	switch {
 	case n < len(want):

@@ -43,6 +43,7 @@ type Info struct {
 	Regular bool  // a regular file
 	Dir     bool  // a directory
 	Block   bool  // a block device whose size is known
+	Changed int64 // another number after each change of the file, made of its times; 0 where nobody tells
 
 	// Seekable is set by OpenFile alone, which asks while nobody else has the
 	// descriptor: see the verb of this name.
@@ -87,6 +88,17 @@ type EOFPage struct {
 	GrowsFile         bool // a mapping that is longer than the file makes the file longer
 	ZeroedByWriteback bool // writing the page clears it, and with it what a write past the end, under way, has put there already
 }
+
+// Coherence says what it takes to make memory show what a read by the descriptor
+// does, after somebody else has changed the file.
+type Coherence uint8
+
+// What it takes.
+const (
+	Always      Coherence = iota // nothing: both are the same pages
+	AfterRead                    // a read by the descriptor: then the system looks whether its pages are out of date, and drops them (network file systems, FUSE)
+	AfterReopen                  // a new mapping of a descriptor that is opened anew: the first change puts another file in the place of the one that is mapped (overlayfs)
+)
 
 // Seals are what can no longer be done to a file of memory.
 type Seals uint8
@@ -167,5 +179,8 @@ const (
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage
 //	func AwaitWrites(fd uintptr) // every write to the file that had begun is done, and Stat counts it
+//	func CoherenceOf(fd uintptr) Coherence
+//	func Reopened(fd uintptr, fn func(fd uintptr)) error // calls fn with a descriptor opened anew for reading, and closes it
+//	func SystemTime() int64 // seconds since 1970, by the system's clock and no other
 //	func IsPseudo(fd uintptr) bool // a file without a size, made up as it is read
 //	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again

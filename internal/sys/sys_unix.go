@@ -54,6 +54,7 @@ func Stat(fd uintptr) (Info, error) {
 		Size:    int64(st.Size),
 		Regular: kind == unix.S_IFREG,
 		Dir:     kind == unix.S_IFDIR,
+		Changed: nanoseconds(st.Ctim) + 31*nanoseconds(st.Mtim),
 	}
 	if kind == unix.S_IFBLK {
 		if size, ok := deviceSize(fd); ok {
@@ -62,6 +63,9 @@ func Stat(fd uintptr) (Info, error) {
 	}
 	return info, nil
 }
+
+// nanoseconds returns a time as one number.
+func nanoseconds(t unix.Timespec) int64 { return int64(t.Sec)*1e9 + int64(t.Nsec) }
 
 // Map calls mmap(2) without the table, and the lock, of syscall.Mmap.
 func Map(fd uintptr, off int64, n int, p Prot, f Flag, hint uintptr) ([]byte, error) {
