@@ -20,7 +20,7 @@ import (
 // fenced are the packages that may be imported in few places, and those.
 var fenced = map[string]func(file string) bool{
 	"unsafe": func(file string) bool {
-		return path.Dir(file) == "internal/sys" || path.Dir(file) == "internal/addrspace" || slices.Contains([]string{"guard.go", "view.go", "mapping.go"}, file)
+		return path.Dir(file) == "internal/sys" || path.Dir(file) == "internal/addrspace" || slices.Contains([]string{"guard.go", "view.go", "chunks.go", "mapping.go"}, file)
 	},
 	"golang.org/x/term": func(file string) bool { return strings.HasPrefix(file, "cmd/") },
 	"golang.org/x/sys": func(file string) bool {

@@ -173,28 +173,38 @@ func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, erro
 	if err := r.checkValid(); err != nil {
 		return nil, err
 	}
-	size := int64(t.Size())
-	switch {
-	case size == 0:
-		return nil, fmt.Errorf("%v has no bytes: %w", t, syscall.EINVAL)
-	case !pointerFree(t):
-		return nil, fmt.Errorf("%v holds pointers, which the collector cannot see in mapped memory: %w", t, syscall.EINVAL)
-	case n < 0 || off < 0 || n > math.MaxInt64/size:
-		return nil, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
-	}
-	m, bytes, err := r.mappedRange(off, n*size)
-	if err != nil || m == nil {
+	size, err := r.typedLength(off, n, t)
+	if err != nil {
 		return nil, err
 	}
-	// A mapping begins at a page: what is aligned in one is in every other.
-	if (m.lead+off)%int64(t.Align()) != 0 {
-		return nil, fmt.Errorf("byte %d is not aligned for %v: %w", off, t, syscall.EINVAL)
-	}
-	m, _, err = r.escape(off, bytes)
+	m, _, err := r.escape(off, size)
 	if err != nil || m == nil {
 		return nil, err
 	}
 	return m.addr(off), nil
+}
+
+// typedLength checks that n values of type t may lie at off, and returns how
+// many bytes they have.
+func (r *Region) typedLength(off, n int64, t reflect.Type) (int64, error) {
+	size := int64(t.Size())
+	switch {
+	case size == 0:
+		return 0, fmt.Errorf("%v has no bytes: %w", t, syscall.EINVAL)
+	case !pointerFree(t):
+		return 0, fmt.Errorf("%v holds pointers, which the collector cannot see in mapped memory: %w", t, syscall.EINVAL)
+	case n < 0 || off < 0 || n > math.MaxInt64/size:
+		return 0, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
+	}
+	length, err := r.checkRange(off, n*size)
+	if err != nil {
+		return 0, err
+	}
+	// A mapping begins at a page: what is aligned in the file is in memory.
+	if length > 0 && (r.lead()+off)%int64(t.Align()) != 0 {
+		return 0, fmt.Errorf("byte %d is not aligned for %v: %w", off, t, syscall.EINVAL)
+	}
+	return length, nil
 }
 
 // pointerFreeTypes remembers what plain found: it is asked once a type.
