@@ -28,5 +28,6 @@ print_failures() {
 		/^--- FAIL: / { print; printf "%s", text[$3]; for (t in text) if (index(t, $3 "/") == 1) printf "%s", text[t]; next }
 		name != "" && length(text[name]) < 1500 { text[name] = text[name] substr($0, 1, 400) "\n" }' "$1"
 	echo "and at the end:"
+	grep -m 1 -A 6 -E '^(panic|fatal error|SIG[A-Z]+): ' "$1" || true
 	grep -v '^ *--- \|^=== \|^sandbox: ' "$1" | tail -n 40 | cut -c 1-400
 }
