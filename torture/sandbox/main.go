@@ -29,7 +29,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// leftMost is how long the processes that the program started may outlive it:
+// those that were killed take a moment.
+const leftMost = 10 * time.Second
 
 // installing is the first argument of this program where it is the process that
 // installs the filter and becomes the program.
@@ -106,7 +111,12 @@ func run(o options, out io.Writer) int {
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	status := exitStatus(cmd.Wait())
-	if err := <-served; err != nil {
+	select {
+	case err = <-served:
+	case <-time.After(leftMost):
+		err = fmt.Errorf("processes that it started are still there after %v", leftMost)
+	}
+	if err != nil {
 		fmt.Fprintln(out, "sandbox:", err)
 		return 125
 	}

@@ -49,6 +49,7 @@ var roles = map[string]func(args []string) error{
 	"release": roleRelease,
 	"exit":    func(args []string) error { n, _ := strconv.Atoi(args[0]); os.Exit(n); return nil },
 	"load":    roleLoad,
+	"leave":   roleLeave,
 }
 
 // calls are system calls that the filters tell apart.
@@ -147,6 +148,16 @@ func roleParent(args []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// roleLeave starts a process that stays, and prints its number.
+func roleLeave([]string) error {
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	fmt.Println(cmd.Process.Pid)
 	return nil
 }
 
@@ -310,6 +321,18 @@ func TestStatus(t *testing.T) {
 	}
 	if got := sandbox(t, text); got.status != 125 || !strings.Contains(got.err, "exec format error") {
 		t.Errorf("what is no program: status %d, %s", got.status, got.err)
+	}
+}
+
+// TestLeft: a process that outlives the program is an error, for nothing more
+// can be said of what it is refused.
+func TestLeft(t *testing.T) {
+	got := sandbox(t, "leave")
+	if pid, err := strconv.Atoi(strings.TrimSpace(got.out)); err == nil {
+		defer syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if got.status != 125 || !strings.Contains(got.err, "still there") {
+		t.Errorf("status %d, %s", got.status, got.err)
 	}
 }
 
