@@ -116,12 +116,12 @@ func TestUserFile(t *testing.T) {
 }
 
 // rowOf returns a line of the table for tests: the middle half of each side's
-// rounds is a tenth wide.
+// rounds is a fiftieth wide.
 func rowOf(section, name, words string, times ...float64) row {
 	w := row{work: work{Section: section, Name: name, words: words}, Bytes: 8, Times: map[string]spread{}}
 	w.bytes = 8
 	for by, ns := range times {
-		w.Times[side(by).String()] = spread{ns, ns / 2, ns * 2, ns * 0.95, ns * 1.05}
+		w.Times[side(by).String()] = spread{ns, ns / 2, ns * 2, ns * 0.99, ns * 1.01}
 	}
 	return w
 }

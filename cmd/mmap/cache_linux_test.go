@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,9 +33,12 @@ func partly(t *testing.T, n int64) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for try := 0; cachedIn(f, n*pageSize, []span{{0, n * pageSize}}).Resident > 0; try++ {
-		if try == 100 {
-			t.Skip("the file system does not let go of pages")
+	if inMemory(f) != "" {
+		t.Skip("the file system does not let go of pages")
+	}
+	for begin := time.Now(); slices.Contains(mincore(t, name), true); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("pages stay in the cache")
 		}
 		if err := dropParts(f, []span{{0, n * pageSize}}); err != nil {
 			t.Fatal(err)
@@ -52,6 +56,72 @@ func partly(t *testing.T, n int64) string {
 	return name
 }
 
+// mincore asks mincore(2) itself which pages of the file are in the cache.
+func mincore(t *testing.T, name string) []bool {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	vec := make([]byte, pagesOf(info.Size()))
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&vec[0])))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	in := make([]bool, len(vec))
+	for i, v := range vec {
+		in[i] = v&1 != 0
+	}
+	return in
+}
+
+// TestAgainstMincore compares page for page with mincore(2) itself.
+func TestAgainstMincore(t *testing.T) {
+	name := partly(t, 3000)
+	if want, got := mincore(t, name), pageMap(t, name); !slices.Equal(want, got) {
+		t.Errorf("mincore %v\nhere    %v", want, got)
+	}
+}
+
+// TestLargeHole checks that a file of which little is there is asked about in
+// few steps.
+func TestLargeHole(t *testing.T) {
+	if !cachestatWorks() {
+		t.Skip(noCachestat())
+	}
+	name := newFile(t, 10)
+	const size, at = 8 * tiB, 3 * tiB
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Truncate(name, size); err != nil || !trusted(f) {
+		t.Skip("no such file here: ", err)
+	}
+	if _, err := f.WriteAt([]byte("text"), at); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	spans, err := stretches(f, size, true)
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if !slices.ContainsFunc(spans, func(s span) bool { return s == span{at, pageSize} }) || len(spans) > 2 {
+		t.Errorf("%v, %v", spans, err)
+	}
+}
+
 // pageMap returns for each page of the file whether it is in the cache, as this
 // program sees it.
 func pageMap(t *testing.T, name string) (in []bool) {
@@ -61,9 +131,11 @@ func pageMap(t *testing.T, name string) (in []bool) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	err = eachWindow(f, info.Size(), func(_ int64, part []bool) error {
-		in = append(in, part...)
-		return nil
+	err = eachExtent(f, info.Size(), func(part extent) {
+		if part.first != int64(len(in)) || part.n < 1 {
+			t.Fatalf("%+v after %d pages", part, len(in))
+		}
+		in = append(in, slices.Repeat([]bool{part.resident}, int(part.n))...)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -259,9 +331,9 @@ func TestRate(t *testing.T) {
 func TestEvictRange(t *testing.T) {
 	name := partly(t, 100)
 	works(t, "warm", name)
-	works(t, "evict", "-range", fmt.Sprintf("0-%d", 50*pageSize), name)
+	works(t, "evict", "-range", fmt.Sprintf("%d-%d", 20*pageSize, 50*pageSize), name)
 	in := pageMap(t, name)
-	if slices.Contains(in[:50], true) || slices.Contains(in[50:], false) {
+	if slices.Contains(in[:20], false) || slices.Contains(in[20:50], true) || slices.Contains(in[50:], false) {
 		t.Error(in)
 	}
 }
@@ -535,6 +607,13 @@ func TestOverlay(t *testing.T) {
 	if got := statOf(t, name); got.Resident == nil || *got.Resident != 0 {
 		t.Errorf("after the eviction: %+v", got)
 	}
+	fresh := filepath.Join(top, "fresh")
+	if err := os.WriteFile(fresh, make([]byte, 100*pageSize), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out := works(t, "evict", fresh); out != fmt.Sprintf("1 file: %[1]s of %[1]s went from the cache\n", size(100*pageSize)) {
+		t.Errorf("evicting what was just written: %s", out)
+	}
 	pid := held(t, name)
 	if out := works(t, "who", name); !strings.Contains(out, fmt.Sprintf(" %d ", pid)) {
 		t.Errorf("who: %s", out)
@@ -575,6 +654,12 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	isEmpty(t, dir)
+	var meminfo, unit = int64(0), ""
+	text, _ := os.ReadFile("/proc/meminfo")
+	fmt.Sscanf(string(text), "MemTotal: %d %s", &meminfo, &unit)
+	if got := memInfo("MemTotal"); got != meminfo*kiB || got == 0 || availableMemory() > got {
+		t.Errorf("memory: %d bytes, %d available; /proc/meminfo says %d %s", got, availableMemory(), meminfo, unit)
+	}
 	full := mounted(t, "-t", "tmpfs", "-o", "size=64k", "tmpfs")
 	os.WriteFile(filepath.Join(full, "file"), make([]byte, 64*kiB), 0o666)
 	status, out, errs := command(t, "doctor", full)
