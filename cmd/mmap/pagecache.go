@@ -40,7 +40,7 @@ type residency struct {
 }
 
 // errNotOwner is why Linux does not tell everybody.
-var errNotOwner = errors.New("Linux tells only who owns the file or may write it")
+var errNotOwner = errors.New("the kernel tells only who owns the file or may write it")
 
 // errFiltered is why it does not tell in a sandbox.
 var errFiltered = errors.New("permission denied: by a seccomp filter, or because the file is another's")
