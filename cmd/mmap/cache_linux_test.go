@@ -136,6 +136,11 @@ func TestLargeHole(t *testing.T) {
 	if !slices.ContainsFunc(spans, func(s span) bool { return s == span{at, pageSize} }) || len(spans) > 2 {
 		t.Errorf("%v, %v", spans, err)
 	}
+	for _, verb := range []string{"warm", "lock"} {
+		if status, _, errs := command(t, verb, name); status != statusFailed || !matches(`^mmap: .* only .* of memory are available.*\n$`, errs) {
+			t.Errorf("%s: status %d: %s", verb, status, errs)
+		}
+	}
 }
 
 // pageMap returns for each page of the file whether it is in the cache, as this
