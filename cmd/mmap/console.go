@@ -27,14 +27,14 @@ type console struct {
 func newConsole(stdout, stderr io.Writer) *console {
 	c := &console{out: stdout, err: stderr, outSize: terminalSize(stdout), errSize: terminalSize(stderr)}
 	c.ascii = asciiOnly()
-	c.colour = c.outSize != nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	c.colour = c.outSize != nil && os.Getenv("NO_COLOR") == ""
 	return c
 }
 
 // terminalSize returns what tells the size of the terminal behind w, or nil.
 func terminalSize(w io.Writer) func() (width, height int) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !ok || !term.IsTerminal(int(f.Fd())) || !understands(f) {
 		return nil
 	}
 	return func() (int, int) {

@@ -153,10 +153,12 @@ func sayEvicted(ctx context.Context, c *console, done []evicted) error {
 			stayed = append(stayed, e)
 		}
 	}
-	went := max(all.before.Resident-all.after.Resident, 0) * pageSize
-	fmt.Fprintf(&out, "%s: %s of %s went from the cache\n", count(len(done), "file"), size(went), size(all.before.Resident*pageSize))
+	if told := len(done) - untold; told > 0 || len(done) == 0 {
+		went := max(all.before.Resident-all.after.Resident, 0) * pageSize
+		fmt.Fprintf(&out, "%s: %s of %s went from the cache\n", count(told, "file"), size(went), size(all.before.Resident*pageSize))
+	}
 	if untold > 0 {
-		fmt.Fprintf(&out, "of %s the system does not tell what stayed\n", count(untold, "file"))
+		fmt.Fprintf(&out, "%s: evicted as far as the system lets go; it does not tell what stayed\n", count(untold, "file"))
 	}
 	if err := c.write(out.String()); err != nil {
 		return err

@@ -40,7 +40,7 @@ type residency struct {
 }
 
 // errNotOwner is why Linux does not tell everybody.
-var errNotOwner = errors.New("Linux tells only who owns the file or may write it")
+var errNotOwner = errors.New("the kernel tells only who owns the file or may write it")
 
 // errFiltered is why it does not tell in a sandbox.
 var errFiltered = errors.New("permission denied: by a seccomp filter, or because the file is another's")
@@ -101,17 +101,17 @@ func (r *residency) askMap(f *os.File, cells int) {
 	for i := range cells {
 		r.cells = append(r.cells, r.cell(i, cells))
 	}
-	r.why = eachWindow(f, r.size, func(first int64, in []bool) error {
-		for i, yes := range in {
-			if !yes {
-				continue
-			}
-			r.resident++
-			if cells > 0 {
-				r.cells[cellOf(first+int64(i), cells, r.pages)].Resident++
-			}
+	r.why = eachExtent(f, r.size, func(part extent) {
+		if !part.resident {
+			return
 		}
-		return nil
+		r.resident += part.n
+		for at, end := part.first, part.first+part.n; cells > 0 && at < end; {
+			i := cellOf(at, cells, r.pages)
+			_, to := cellRange(i, cells, r.pages)
+			r.cells[i].Resident += min(to, end) - at
+			at = to
+		}
 	})
 	if r.why != nil {
 		r.resident, r.cells = 0, nil
@@ -144,58 +144,71 @@ func cellOf(page int64, cells int, pages int64) int {
 	return int(page / (whole + 1))
 }
 
-// window is how many bytes of a file are asked about at once.
+// window is how many bytes of a file are mapped and asked about at once.
 const window = 256 * miB
 
-// eachWindow calls fn for the file's pages in pieces: the number of the first
-// page, and for each whether it is in the cache. A file that became shorter
-// meanwhile has nothing there. The file is mapped only where it is partly in
-// the cache, or where nothing else tells.
-func eachWindow(f *os.File, size int64, fn func(first int64, in []bool) error) error {
+// extent is a number of pages of a file of which all are in the cache, or none.
+type extent struct {
+	first, n int64
+	resident bool
+}
+
+// eachExtent calls fn for the extents of a file's pages in their order; two that
+// follow one another may be of the same kind. A file that became shorter
+// meanwhile has nothing there. The file is mapped only where it is partly in the
+// cache, or where nothing else tells.
+func eachExtent(f *os.File, size int64, fn func(extent)) error {
 	var r *mmap.Region
 	defer func() {
 		if r != nil {
 			r.Close()
 		}
 	}()
-	good := trusted(f)
-	for off := int64(0); off < size; off += window {
-		n := min(window, size-off)
-		in := allOrNone(f, off, n, good)
-		if in == nil {
-			var err error
-			if r == nil {
-				if r, err = mmap.Map(f, &mmap.Options{Prot: mmap.ProtRead}); err != nil {
-					return mapReason(err)
-				}
-			}
-			if n = min(n, r.Size()-off); n > 0 {
-				in, err = r.Resident(off, n)
-			}
-			if err != nil {
+	good, pages, step := trusted(f), pagesOf(size), window/pageSize
+	for at, n := int64(0), int64(0); at < pages; at += n {
+		n = min(step, pages-at)
+		if all, ok := allOrNone(f, at, n, good); ok {
+			fn(extent{at, n, all})
+			step *= 2 // large holes in few steps
+			continue
+		}
+		step = window / pageSize
+		n = min(step, pages-at)
+		var err error
+		if r == nil {
+			if r, err = mmap.Map(f, &mmap.Options{Prot: mmap.ProtRead}); err != nil {
 				return mapReason(err)
 			}
 		}
-		if err := fn(off/pageSize, in); err != nil {
-			return err
+		var in []bool
+		if bytes := min(n*pageSize, r.Size()-at*pageSize); bytes > 0 {
+			in, err = r.Resident(at*pageSize, bytes)
 		}
+		if err != nil {
+			return mapReason(err)
+		}
+		eachAlike(at, in, fn)
 	}
 	return nil
 }
 
-// allOrNone returns the pages of a window when cachestat(2) counts all of them
-// or none, and is to be believed; otherwise nil.
-func allOrNone(f *os.File, off, n int64, good bool) []bool {
-	pages := pagesOf(n)
-	st, err := cachestat(f, off, pages*pageSize)
-	if err != nil || !good || st.resident != 0 && st.resident < pages {
-		return nil
+// eachAlike calls fn for the extents of pages from first on.
+func eachAlike(first int64, in []bool, fn func(extent)) {
+	for from := 0; from < len(in); {
+		to := from + 1
+		for to < len(in) && in[to] == in[from] {
+			to++
+		}
+		fn(extent{first + int64(from), int64(to - from), in[from]})
+		from = to
 	}
-	in := make([]bool, pages)
-	for i := range in {
-		in[i] = st.resident > 0
-	}
-	return in
+}
+
+// allOrNone reports whether cachestat(2) counts all n pages from first on or
+// none of them and is to be believed, and which it is.
+func allOrNone(f *os.File, first, n int64, good bool) (all, ok bool) {
+	st, err := cachestat(f, first*pageSize, n*pageSize)
+	return st.resident > 0, err == nil && good && (st.resident == 0 || st.resident >= n)
 }
 
 // mapReason says why a map did not tell what is in the cache.
@@ -220,20 +233,17 @@ type span struct{ off, n int64 }
 // stretches returns the ranges of the file that are in the cache, or those that
 // are not, each as long as can be.
 func stretches(f *os.File, size int64, resident bool) (spans []span, err error) {
-	err = eachWindow(f, size, func(first int64, in []bool) error {
-		for i, yes := range in {
-			if yes != resident {
-				continue
-			}
-			off := (first + int64(i)) * pageSize
-			n := min(pageSize, size-off)
-			if last := len(spans) - 1; last >= 0 && spans[last].off+spans[last].n == off {
-				spans[last].n += n
-			} else if n > 0 {
-				spans = append(spans, span{off, n})
-			}
+	err = eachExtent(f, size, func(part extent) {
+		if part.resident != resident {
+			return
 		}
-		return nil
+		off, n := part.first*pageSize, part.n*pageSize
+		n = min(n, size-off)
+		if last := len(spans) - 1; last >= 0 && spans[last].off+spans[last].n == off {
+			spans[last].n += n
+		} else {
+			spans = append(spans, span{off, n})
+		}
 	})
 	return spans, err
 }

@@ -101,7 +101,7 @@ func TestTable(t *testing.T) {
 	if strings.ContainsAny(text, "█░·\x1b") {
 		t.Errorf("piped: %s", text)
 	}
-	for _, want := range []string{"4 files", "not told: secret: Linux tells only", "dirty and writing not told: 日本", "of 3 files"} {
+	for _, want := range []string{"4 files", "not told: secret: the kernel tells only", "dirty and writing not told: 日本", "of 3 files"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
@@ -117,7 +117,7 @@ func TestStatJSON(t *testing.T) {
 	for _, want := range []string{
 		`"files":4`, `"resident_pages":7`, `"dirty_pages":1`,
 		`"name":"日本","size":4096,"pages":1,"resident_pages":1,"resident_bytes":` + fmt.Sprint(pageSize) + `,"dirty_pages":null`,
-		`"name":"secret","size":4096,"pages":1,"resident_pages":null,"resident_bytes":null,"dirty_pages":null,"writeback_pages":null,"not_told":"Linux`,
+		`"name":"secret","size":4096,"pages":1,"resident_pages":null,"resident_bytes":null,"dirty_pages":null,"writeback_pages":null,"not_told":"the kernel`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)

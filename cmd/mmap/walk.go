@@ -84,9 +84,6 @@ func (w *walker) file(name string, info fs.FileInfo, fn func(name string, info f
 	return fn(name, info)
 }
 
-// identity tells files apart whatever their names are.
-type identity struct{ dev, ino uint64 }
-
 // refuse returns why a file that is no folder has no pages in the page cache,
 // or nil.
 func refuse(name string, info fs.FileInfo) error {

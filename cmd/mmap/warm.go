@@ -20,7 +20,7 @@ var warmVerb = verb{
 	name:  "warm",
 	args:  "[flags] FILE|DIR... | -from LIST",
 	short: "read into the cache what is missing of files",
-	long: `Warm reads what is not yet in the page cache, and nothing else, and says in the end whether it is still there: more than memory has room for does not stay. With -from it brings back what a list made by mmap stat -list holds: a cache that survives a restart.
+	long: `Warm reads what is not yet in the page cache, and nothing else, and says in the end whether it is still there. It refuses to read more than memory has room for. With -from it brings back what a list made by mmap stat -list holds: a cache that survives a restart.
 Examples:
   mmap warm -rate 200M -r /var/lib/db     at most 200 MiB a second
   mmap warm -range 0-64M -range 1G- big   two parts of a file
@@ -119,6 +119,9 @@ func (o *warmOptions) warm(ctx context.Context, args []string, c *console) error
 	w := &warmer{ctx: ctx, c: c, rate: o.rate}
 	if err := o.plan(args, w); err != nil {
 		return err
+	}
+	if free := availableMemory(); w.need > free {
+		return fmt.Errorf("%s would be read, and only %s of memory are available: the last would drive out the first", size(w.need), size(free))
 	}
 	w.readAll()
 	if ctx.Err() != nil {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -82,15 +80,6 @@ func (o *whoOptions) who(ctx context.Context, args []string, c *console) error {
 		return err
 	}
 	return c.result()
-}
-
-// sort puts those with most in memory first.
-func (f *found) sort() {
-	for _, uses := range f.uses {
-		slices.SortFunc(uses, func(a, b use) int {
-			return cmp.Or(cmp.Compare(b.RSS, a.RSS), cmp.Compare(b.Mapped, a.Mapped), cmp.Compare(a.PID, b.PID))
-		})
-	}
 }
 
 // whoJSON is what -json prints of a file.

@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,6 +65,15 @@ func whoUses(ctx context.Context, c *console, names []string) (*found, error) {
 	}
 	s.found.sort()
 	return s.found, nil
+}
+
+// sort puts those with most in memory first.
+func (f *found) sort() {
+	for _, uses := range f.uses {
+		slices.SortFunc(uses, func(a, b use) int {
+			return cmp.Or(cmp.Compare(b.RSS, a.RSS), cmp.Compare(b.Mapped, a.Mapped), cmp.Compare(a.PID, b.PID))
+		})
+	}
 }
 
 // learn finds out as what a file is known: to stat(2), and in a table of maps.
