@@ -206,8 +206,21 @@ func notes(b *strings.Builder, outcomes []outcome) {
 		for _, name := range r.known {
 			note(r, "fails over the library alone, for a reason that is known", []string{name + " (" + r.suite.known[name] + ")"})
 		}
-		note(r, "fails unchanged too", r.both)
+		why := ""
+		if r.suite.unchanged != "" {
+			why = " (" + r.suite.unchanged + ")"
+		}
+		note(r, "fails unchanged too"+why, few(r.both))
 		note(r, "failed over the library once, passed when run again by itself three times", r.unsteady)
 		note(r, "fails unchanged, passes over the library", r.better)
 	}
+}
+
+// few shortens a list of names.
+func few(names []string) []string {
+	const most = 8
+	if len(names) <= most {
+		return names
+	}
+	return append(slices.Clone(names[:most]), fmt.Sprintf("and %d more", len(names)-most))
 }
