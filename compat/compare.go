@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -146,10 +147,13 @@ func (o *outcome) ratio() string {
 	return fmt.Sprintf("%.2f", o.after.Seconds()/o.before.Seconds())
 }
 
-// firstLine returns the first line of a text.
+// address is that of a server, which is nobody's business.
+var address = regexp.MustCompile(`https?://\S+`)
+
+// firstLine returns the first line of a text, without addresses.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
-	return line
+	return address.ReplaceAllString(line, "…")
 }
 
 // markdown writes the outcomes as a table, and below it what needs words.

@@ -347,3 +347,19 @@ func TestProject(t *testing.T) {
 		t.Errorf("a suite that does not use the library: %+v", o)
 	}
 }
+
+// TestUnreachable: what cannot be fetched is told from what does not compile.
+func TestUnreachable(t *testing.T) {
+	for text, want := range map[string]bool{
+		"a.go:1:2: x@v1.0.0: reading https://host.example/x.zip: 403 Forbidden\n\tserver response: no": true,
+		"go: x@v1.0.0: Get \"https://host.example/x\": dial tcp: lookup host.example: no such host":    true,
+		"./a.go:1:2: undefined: reading": false,
+	} {
+		if got := unreachable.MatchString(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	if s := firstLine("x: reading https://host.example/x.zip: no\nmore"); strings.Contains(s, "host") || strings.Contains(s, "more") {
+		t.Error(s)
+	}
+}

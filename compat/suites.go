@@ -80,7 +80,7 @@ var suites = []suite{
 	},
 	{
 		name:     "torrent",
-		module:   "github.com/anacrolix/torrent@v1.62.0",
+		module:   "github.com/anacrolix/torrent@v1.61.0",
 		about:    "storage of pieces in mapped files, and a packed list of addresses; the module that maps is mmapgo",
 		packages: []string{"storage", "iplist"},
 		edits:    []edit{replaceModule{"github.com/edsrzf/mmap-go"}},

@@ -197,6 +197,9 @@ func (t *tree) build(ctx context.Context, pkg, out string, tags string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Env = dir, t.env
 	if text, err := cmd.CombinedOutput(); err != nil {
+		if m := unreachable.Find(text); m != nil {
+			return fmt.Errorf("%s: %w: %s", pkg, errUnavailable, m)
+		}
 		return fmt.Errorf("building the tests of %s: %w\n%s", pkg, err, clip(downloading.ReplaceAllString(string(text), ""), 3000))
 	}
 	if _, err := os.Stat(out); err != nil {
@@ -207,6 +210,9 @@ func (t *tree) build(ctx context.Context, pkg, out string, tags string) error {
 
 // downloading is what the go command says while it fetches modules.
 var downloading = regexp.MustCompile(`(?m)^go: downloading .*\n`)
+
+// unreachable is what it says when it cannot.
+var unreachable = regexp.MustCompile(`(?m)^.*(: reading http|: dial tcp|module lookup disabled|: Get "http).*$`)
 
 // clip shortens a text that is too long to show.
 func clip(s string, most int) string {
