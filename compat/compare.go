@@ -24,19 +24,27 @@ type outcome struct {
 	better   []string // the other way round
 	known    []string // as worse, and the suite says why
 	unsteady []string // failed over the library once, and passed when repeated
-	broken   []string // programs over the library that ended early
+	broken   []string // packages whose program fails as a whole, over the library alone
 	output   map[string]string
+	how      map[string]string // what those programs said
 
-	before, after time.Duration // the shortest run of each form
+	before, after       time.Duration // the shortest run of each form
+	cpuBefore, cpuAfter time.Duration // what took the processors the least
 }
 
 // compare fills in what the runs of both forms say. A test failed in a form if it
 // failed in any of its runs.
 func compare(o *outcome, before, after []session) {
 	b, a := worst(before), worst(after)
-	o.before, o.after = shortest(before), shortest(after)
-	o.output = a.output
-	o.broken = a.broken
+	took, cpu := func(s session) time.Duration { return s.took }, func(s session) time.Duration { return s.cpu }
+	o.before, o.after = least(before, took), least(after, took)
+	o.cpuBefore, o.cpuAfter = least(before, cpu), least(after, cpu)
+	o.output, o.how = a.output, a.broken
+	for _, pkg := range slices.Sorted(maps.Keys(a.broken)) {
+		if _, ok := b.broken[pkg]; !ok {
+			o.broken = append(o.broken, pkg)
+		}
+	}
 	names := slices.Sorted(maps.Keys(b.tests))
 	for name := range a.tests {
 		if b.tests[name] == "" {
@@ -67,7 +75,7 @@ func compare(o *outcome, before, after []session) {
 
 // worst makes one session of several.
 func worst(list []session) session {
-	w := session{tests: map[string]string{}, output: map[string]string{}}
+	w := newSession()
 	rank := map[string]int{"": 0, "pass": 1, "skip": 2, "fail": 3}
 	for _, s := range list {
 		for name, status := range s.tests {
@@ -76,18 +84,18 @@ func worst(list []session) session {
 			}
 		}
 		maps.Copy(w.output, s.output)
-		w.broken = append(w.broken, s.broken...)
+		maps.Copy(w.broken, s.broken)
 	}
 	return w
 }
 
-// shortest returns the time of the fastest session.
-func shortest(list []session) time.Duration {
-	least := list[0].took
+// least returns the smallest time of several sessions.
+func least(list []session, of func(session) time.Duration) time.Duration {
+	t := of(list[0])
 	for _, s := range list[1:] {
-		least = min(least, s.took)
+		t = min(t, of(s))
 	}
-	return least
+	return t
 }
 
 // failed reports whether the library is at fault, or the suite says nothing.
@@ -104,6 +112,8 @@ func (o *outcome) verdict() string {
 		return "**cannot be built or run**"
 	case len(o.worse) > 0:
 		return fmt.Sprintf("**%d fail over the library alone**", len(o.worse))
+	case len(o.broken) > 0:
+		return "**a test program fails as a whole over the library alone**"
 	case o.passed == 0:
 		return "**no test passes**"
 	case !o.reached:
@@ -121,17 +131,16 @@ func (o *outcome) line() string {
 	case o.err != nil:
 		return s + ": " + o.err.Error()
 	}
-	s += fmt.Sprintf(": %d tests pass in both forms, %d fail in both, %d are skipped in both, time %s", o.passed, len(o.both), o.idle, o.ratio())
+	s += fmt.Sprintf(": %d tests pass in both forms, %d fail in both, %d are skipped in both, time %s, processors %s",
+		o.passed, len(o.both), o.idle, ratio(o.before, o.after), ratio(o.cpuBefore, o.cpuAfter))
 	for _, w := range o.worse {
 		s += "\n  fails over the library: " + w + "\n" + clip(o.output[w], 2000)
 	}
 	for _, k := range o.known {
 		s += "\n  known: " + k + ": " + o.suite.known[k]
 	}
-	if len(o.worse) > 0 {
-		for _, b := range o.broken {
-			s += "\n  ended early: " + clip(b, 2000)
-		}
+	for _, pkg := range o.broken {
+		s += "\n  the test program of " + pkg + " fails: " + clip(o.how[pkg], 2000)
 	}
 	for _, u := range o.unsteady {
 		s += "\n  failed once and passed when repeated: " + u + "\n" + clip(o.output[u], 1000)
@@ -140,11 +149,11 @@ func (o *outcome) line() string {
 }
 
 // ratio is the time over the library, for 1 unchanged.
-func (o *outcome) ratio() string {
-	if o.before <= 0 {
+func ratio(before, after time.Duration) string {
+	if before <= 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f", o.after.Seconds()/o.before.Seconds())
+	return fmt.Sprintf("%.2f", after.Seconds()/before.Seconds())
 }
 
 // address is that of a server, which is nobody's business.
@@ -169,16 +178,18 @@ func (o options) markdown(outcomes []outcome) string {
 	fmt.Fprintf(&b, "# Other projects' tests over this library\n\n%s, %s/%s, %s, %d processors\n\n    go -C compat run . %s -o RESULTS.md\n\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.Version(), runtime.NumCPU(), form)
 	b.WriteString("Counted are the tests at the top, not those within them. A baseline is the suite\n" +
-		"as its project has it. The times are those of the fastest run of each form, of\n" +
-		"whole test programs, on a machine that does other things too.\n\n")
-	b.WriteString("| suite | pass in both | fail in both | skipped in both | verdict | baseline, s | library, s | ratio |\n|---|---|---|---|---|---|---|---|\n")
+		"as its project has it. The times are the least of all runs of a form, of whole test\n" +
+		"programs. By the clock they depend on what else uses the machine and its disk; the\n" +
+		"processors' time, user and system, does so less.\n\n")
+	b.WriteString("| suite | pass in both | fail in both | skipped in both | verdict | baseline, s | library, s | ratio | baseline, processor s | library, processor s | ratio |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range outcomes {
 		if r.skipped != "" || r.err != nil {
-			fmt.Fprintf(&b, "| %s | | | | %s | | | |\n", r.suite.name, r.verdict())
+			fmt.Fprintf(&b, "| %s | | | | %s | | | | | | |\n", r.suite.name, r.verdict())
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %.2f | %.2f | %s |\n", r.suite.name, r.passed, len(r.both), r.idle,
-			r.verdict(), r.before.Seconds(), r.after.Seconds(), r.ratio())
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %.2f | %.2f | %s | %.2f | %.2f | %s |\n", r.suite.name, r.passed, len(r.both), r.idle,
+			r.verdict(), r.before.Seconds(), r.after.Seconds(), ratio(r.before, r.after),
+			r.cpuBefore.Seconds(), r.cpuAfter.Seconds(), ratio(r.cpuBefore, r.cpuAfter))
 	}
 	b.WriteString("\n## What was run, and what was exchanged\n\n")
 	for _, r := range outcomes {
@@ -214,6 +225,7 @@ func notes(b *strings.Builder, outcomes []outcome) {
 		if r.suite.unchanged != "" {
 			why = " (" + r.suite.unchanged + ")"
 		}
+		note(r, "**programs that fail as a whole over the library alone**", r.broken)
 		note(r, "fails unchanged too"+why, few(r.both))
 		note(r, "failed over the library once, passed when run again by itself three times", r.unsteady)
 		note(r, "fails unchanged, passes over the library", r.better)

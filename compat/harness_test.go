@@ -172,7 +172,7 @@ func TestNote(t *testing.T) {
 {"Action":"run","Test":"TestD"}
 panic: at once
 `
-	s := session{tests: map[string]string{}, output: map[string]string{}}
+	s := newSession()
 	s.note("p", strings.NewReader(out), errors.New("exit status 2"))
 	want := map[string]string{"p.TestA": "pass", "p.TestB": "fail", "p.TestC": "skip", "p.TestD": "fail"}
 	for name, status := range want {
@@ -183,14 +183,15 @@ panic: at once
 	if len(s.tests) != len(want) {
 		t.Errorf("there are %d tests", len(s.tests))
 	}
-	if s.output["p.TestB"] != "why\n" || len(s.broken) != 1 || !strings.Contains(s.broken[0], "panic: at once") {
+	if s.output["p.TestB"] != "why\n" || len(s.broken) != 1 || !strings.Contains(s.broken["p"], "panic: at once") {
 		t.Errorf("output %q, broken %q", s.output, s.broken)
 	}
 }
 
 // made returns a session of tests with the given results, by one letter each.
 func made(took time.Duration, results string) session {
-	s := session{tests: map[string]string{}, output: map[string]string{}, took: took}
+	s := newSession()
+	s.took = took
 	for i, c := range results {
 		if status := map[rune]string{'p': "pass", 'f': "fail", 's': "skip"}[c]; status != "" {
 			s.tests["p.Test"+string(rune('A'+i))] = status
@@ -244,6 +245,7 @@ func TestVerdict(t *testing.T) {
 	for name, o := range map[string]outcome{
 		"worse":        {passed: 3, reached: true, worse: []string{"x"}},
 		"error":        {err: io.EOF},
+		"broken":       {passed: 3, reached: true, broken: []string{"p"}},
 		"no test":      {reached: true},
 		"not reached":  {passed: 3},
 		"no test runs": {},
@@ -361,5 +363,25 @@ func TestUnreachable(t *testing.T) {
 	}
 	if s := firstLine("x: reading https://host.example/x.zip: no\nmore"); strings.Contains(s, "host") || strings.Contains(s, "more") {
 		t.Error(s)
+	}
+}
+
+// TestBroken: a program that fails though its tests passed (a check for leaks at
+// the end, say) is a failure, unless it does so unchanged.
+func TestBroken(t *testing.T) {
+	good, bad := made(1, "p"), made(1, "p")
+	bad.note("p", strings.NewReader("found a leak\n"), errors.New("exit status 1"))
+	for _, c := range []struct {
+		before, after session
+		want          bool
+	}{{good, good, false}, {good, bad, true}, {bad, bad, false}, {bad, good, false}} {
+		o := outcome{reached: true}
+		compare(&o, []session{c.before}, []session{c.after})
+		if o.failed() != c.want {
+			t.Errorf("%q then %q: failed is %v", c.before.broken, c.after.broken, o.failed())
+		}
+		if c.want && !strings.Contains(o.line(), "found a leak") {
+			t.Errorf("it does not say why: %s", o.line())
+		}
 	}
 }

@@ -41,8 +41,14 @@ type lab struct {
 type session struct {
 	tests  map[string]string // of each test, by "package.Name": pass, fail or skip
 	output map[string]string // what the failed ones printed
-	took   time.Duration
-	broken []string // programs that ended before their tests did, and how
+	took   time.Duration     // by the clock
+	cpu    time.Duration     // of the processors, child processes included
+	broken map[string]string // packages whose program failed otherwise than by a test, and how
+}
+
+// newSession returns one in which nothing was run.
+func newSession() session {
+	return session{tests: map[string]string{}, output: map[string]string{}, broken: map[string]string{}}
 }
 
 // run prepares, builds, runs and compares.
@@ -198,14 +204,14 @@ func (l *lab) repeat(ctx context.Context, o *outcome) error {
 
 // session runs the programs of one form.
 func (l *lab) session(ctx context.Context, f form, run string) (session, error) {
-	s := session{tests: map[string]string{}, output: map[string]string{}}
+	s := newSession()
 	for _, pkg := range l.packages {
 		if err := l.runProgram(ctx, f, pkg, run, &s); err != nil {
 			return s, err
 		}
 	}
 	if ctx.Err() == nil {
-		fmt.Fprintf(l.say, "    %-8s %d tests, %.2f s\n", f, len(s.tests), s.took.Seconds())
+		fmt.Fprintf(l.say, "    %-8s %d tests, %.2f s, %.2f s of processors\n", f, len(s.tests), s.took.Seconds(), s.cpu.Seconds())
 	}
 	return s, ctx.Err()
 }
@@ -244,6 +250,9 @@ func (l *lab) runProgram(ctx context.Context, f form, pkg, run string, s *sessio
 	start := time.Now()
 	err = cmd.Run()
 	s.took += time.Since(start)
+	if p := cmd.ProcessState; p != nil {
+		s.cpu += p.UserTime() + p.SystemTime()
+	}
 	s.note(pkg, &out, err)
 	return nil
 }
@@ -299,6 +308,6 @@ func (s *session) note(pkg string, out io.Reader, err error) {
 		}
 	}
 	if err != nil && (!failed || len(running) > 0) {
-		s.broken = append(s.broken, fmt.Sprintf("%s: %v\n%s", pkg, err, rest.String()))
+		s.broken[pkg] = fmt.Sprintf("%v\n%s", err, rest.String())
 	}
 }

@@ -62,6 +62,7 @@ var suites = []suite{
 		module:   "github.com/blevesearch/zapx/v16@v16.3.2",
 		about:    "segments of a search index; the module that maps is mmapgo",
 		packages: []string{""},
+		quick:    true,
 		edits:    []edit{replaceModule{"github.com/blevesearch/mmap-go"}},
 	},
 	{
@@ -90,7 +91,6 @@ var suites = []suite{
 		module:   "github.com/go-git/go-billy/v5@v5.9.2",
 		about:    "a file system interface over files; its files are Regions",
 		packages: []string{"osfs", "util", "helper/chroot", "helper/temporal"},
-		quick:    true,
 		edits:    []edit{exchange{files: []string{"osfs/os.go"}}},
 	},
 	{
@@ -110,7 +110,6 @@ var suites = []suite{
 		about:    "a database in one file; its file is a Region (it goes on mapping by itself, beside it)",
 		packages: []string{""},
 		short:    true,
-		quick:    true,
 		edits:    []edit{exchange{files: []string{"db.go", "tx.go"}}},
 	},
 	{
@@ -173,6 +172,7 @@ var suites = []suite{
 		module:    "github.com/oschwald/maxminddb-golang/v2@v2.9.0",
 		about:     "a database of addresses in a mapped file; what maps is mmapgo",
 		packages:  []string{""},
+		quick:     true,
 		unchanged: "the module's archive lacks the databases that they read",
 		edits: []edit{
 			rewrite{file: "mmap_unix.go", text: maxminddbMmap},
