@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -224,24 +225,10 @@ func (l *lab) runProgram(ctx context.Context, f form, pkg, run string, s *sessio
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	limit := l.limit
-	if limit == 0 {
-		limit = 5 * time.Minute
-	}
-	args := []string{"tool", "test2json", "-p", pkg, l.program(f, pkg),
-		"-test.v=test2json", "-test.count=1", "-test.paniconexit0", "-test.timeout=" + limit.String()}
-	if run != "" {
-		args = append(args, "-test.run="+run)
-	}
-	if l.skip != "" {
-		args = append(args, "-test.skip="+l.skip)
-	}
-	if l.short {
-		args = append(args, "-test.short")
-	}
+	limit := cmp.Or(l.limit, 5*time.Minute)
 	late, cancel := context.WithTimeout(ctx, limit+30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(late, "go", args...)
+	cmd := exec.CommandContext(late, "go", l.arguments(f, pkg, run, limit)...)
 	cmd.Dir = l.tree.packageDir(pkg)
 	cmd.Env = append(l.tree.env, "TMPDIR="+tmp, "PWD="+cmd.Dir)
 	cmd.WaitDelay = 5 * time.Second
@@ -257,40 +244,39 @@ func (l *lab) runProgram(ctx context.Context, f form, pkg, run string, s *sessio
 	return nil
 }
 
+// arguments are those of the go command that runs a test program.
+func (l *lab) arguments(f form, pkg, run string, limit time.Duration) []string {
+	args := []string{"tool", "test2json", "-p", pkg, l.program(f, pkg),
+		"-test.v=test2json", "-test.count=1", "-test.paniconexit0", "-test.timeout=" + limit.String()}
+	if run != "" {
+		args = append(args, "-test.run="+run)
+	}
+	if l.skip != "" {
+		args = append(args, "-test.skip="+l.skip)
+	}
+	if l.short {
+		args = append(args, "-test.short")
+	}
+	return args
+}
+
 // event is a line of test2json.
 type event struct {
 	Action, Test, Output string
 }
 
-// note reads what test2json printed.
+// note reads what test2json printed of a program that ended with err.
 func (s *session) note(pkg string, out io.Reader, err error) {
 	running := map[string]bool{}
-	var rest strings.Builder
-	text := map[string]*strings.Builder{}
+	said := map[string]string{} // by test, and "" for what belongs to none
 	lines := bufio.NewReader(out)
 	for {
 		line, rerr := lines.ReadBytes('\n')
 		var e event
 		if json.Unmarshal(line, &e) != nil {
-			rest.Write(line)
+			said[""] += string(line)
 		}
-		top, sub, _ := strings.Cut(e.Test, "/")
-		name := pkg + "." + top
-		switch {
-		case e.Action == "output" && e.Test == "":
-			rest.WriteString(e.Output)
-		case e.Action == "output":
-			if text[name] == nil {
-				text[name] = &strings.Builder{}
-			}
-			text[name].WriteString(e.Output)
-		case e.Test == "" || sub != "":
-		case e.Action == "run":
-			running[name] = true
-		case e.Action == "pass" || e.Action == "fail" || e.Action == "skip":
-			delete(running, name)
-			s.tests[name] = e.Action
-		}
+		s.noteEvent(pkg, e, running, said)
 		if rerr != nil {
 			break
 		}
@@ -300,14 +286,31 @@ func (s *session) note(pkg string, out io.Reader, err error) {
 	}
 	failed := false
 	for name, status := range s.tests {
-		if status == "fail" {
+		if status == "fail" && strings.HasPrefix(name, pkg+".") {
 			failed = true
-			if b := text[name]; b != nil {
-				s.output[name] = b.String()
-			}
+			s.output[name] = said[name]
 		}
 	}
 	if err != nil && (!failed || len(running) > 0) {
-		s.broken[pkg] = fmt.Sprintf("%v\n%s", err, rest.String())
+		s.broken[pkg] = fmt.Sprintf("%v\n%s", err, said[""])
+	}
+}
+
+// noteEvent notes one line of test2json. What is within a test counts as its
+// output alone.
+func (s *session) noteEvent(pkg string, e event, running map[string]bool, said map[string]string) {
+	top, sub, _ := strings.Cut(e.Test, "/")
+	name := pkg + "." + top
+	switch {
+	case e.Action == "output" && e.Test == "":
+		said[""] += e.Output
+	case e.Action == "output":
+		said[name] += e.Output
+	case e.Test == "" || sub != "":
+	case e.Action == "run":
+		running[name] = true
+	case e.Action == "pass" || e.Action == "fail" || e.Action == "skip":
+		delete(running, name)
+		s.tests[name] = e.Action
 	}
 }
