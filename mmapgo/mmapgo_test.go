@@ -369,6 +369,9 @@ func TestAppendFile(t *testing.T) {
 		if !bytes.Equal(m, want[page:2*page+5]) {
 			t.Errorf("prot %d: the memory shows other bytes", prot)
 		}
+		if cap(m) != page+5 {
+			t.Errorf("prot %d: the capacity is %d", prot, cap(m))
+		}
 		if prot != mmapgo.RDONLY {
 			m[1] ^= 0xff
 		}
@@ -625,6 +628,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		return len(entries)
 	}
 	f := newFile(t, pattern(10), os.O_RDWR)
+	appending := newFile(t, pattern(10), os.O_RDWR|os.O_APPEND)
 	before := count()
 	for range 20 {
 		m, err := mmapgo.Map(f, mmapgo.RDWR, 0)
@@ -632,6 +636,8 @@ func TestNoDescriptorLeft(t *testing.T) {
 		must(t, m.Unmap())
 		_, err = mmapgo.MapRegion(f, 11, mmapgo.RDONLY, 0, 0)
 		wantErr(t, "MapRegion past the end", err, io.ErrUnexpectedEOF)
+		_, err = mmapgo.MapRegion(appending, 11, mmapgo.RDONLY, 0, 0)
+		wantErr(t, "MapRegion past the end of a file with O_APPEND", err, io.ErrUnexpectedEOF)
 	}
 	if after := count(); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)

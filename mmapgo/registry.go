@@ -46,8 +46,8 @@ func (g *registry) add(m *mapping) {
 	g.list = slices.Insert(g.list, i, m)
 }
 
-// find returns the mapping that holds all of b, and b's offset in it; nil if b
-// is empty, or there is none.
+// find returns the mapping that b begins in, and b's offset in it; nil if b is
+// empty, or there is none. No slice reaches from one mapping past its end.
 func (g *registry) find(b []byte) (m *mapping, off int64) {
 	if len(b) == 0 {
 		return nil, 0
@@ -63,11 +63,10 @@ func (g *registry) find(b []byte) (m *mapping, off int64) {
 		return nil, 0
 	}
 	m = g.list[i]
-	o, size := at-m.start, uintptr(len(m.bytes))
-	if o >= size || uintptr(len(b)) > size-o {
+	if at-m.start >= uintptr(len(m.bytes)) {
 		return nil, 0
 	}
-	return m, int64(o)
+	return m, int64(at - m.start)
 }
 
 // remove takes out the mapping that is exactly b, and returns it; nil if there
