@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed-93fed273/mmap/torture/linear"
@@ -66,6 +67,7 @@ func linearOn(ctx context.Context, l *lab, d *disk) error {
 
 // linearTally counts histories.
 type linearTally struct {
+	mu               sync.Mutex
 	histories, calls int
 	beside           int // calls that overlapped another one
 	verdicts         map[linear.Verdict]int
@@ -85,14 +87,14 @@ func (t *linearTally) wrong() error {
 	switch {
 	case t.bad != nil:
 		return fmt.Errorf("not linearizable: %v", t.bad)
-	case t.verdicts[linear.Undecided] > 1+t.histories/1000:
+	case t.verdicts[linear.Undecided] > 1+t.histories/200:
 		return fmt.Errorf("%d histories are undecided", t.verdicts[linear.Undecided])
 	}
 	return nil
 }
 
 // playLinear plays n histories, or until one is not linearizable. The calls of a
-// history are made while another one is checked.
+// history are made while two others are checked.
 func playLinear(ctx context.Context, l *lab, dir string, open linear.Opener, exact bool, n int) (*linearTally, error) {
 	t := &linearTally{verdicts: map[linear.Verdict]int{}}
 	lab, err := linear.NewLab(dir, open, exact)
@@ -102,14 +104,17 @@ func playLinear(ctx context.Context, l *lab, dir string, open linear.Opener, exa
 	defer lab.Close()
 	begin := time.Now()
 	played, ended := make(chan linear.History, 16), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for h := range played {
-			if t.add(h); t.bad != nil {
-				return
+	var checkers sync.WaitGroup
+	for range 2 {
+		checkers.Go(func() {
+			for h := range played {
+				if !t.add(h) {
+					return
+				}
 			}
-		}
-	}()
+		})
+	}
+	go func() { checkers.Wait(); close(ended) }()
 	err = func() error {
 		defer close(played)
 		for i := range n {
@@ -133,14 +138,17 @@ func playLinear(ctx context.Context, l *lab, dir string, open linear.Opener, exa
 	return t, err
 }
 
-// add checks a history and counts it.
-func (t *linearTally) add(h linear.History) {
+// add checks a history and counts it. It reports whether all were linearizable.
+func (t *linearTally) add(h linear.History) bool {
+	v := h.Check()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.histories++
 	t.calls += len(h.Ops) - 1 // the last one looks at what is left
 	t.beside += h.Beside()
-	v := h.Check()
 	t.verdicts[v]++
 	if v == linear.Illegal {
 		t.bad = &h
 	}
+	return t.bad == nil
 }

@@ -185,8 +185,10 @@ func playOne(lab *difftest.Lab, disk *disk, seed uint64) error {
 func (d *disk) limit() difftest.Limit {
 	mode, _ := d.fuse()
 	switch mode {
-	case fusefs.Direct, fusefs.Short:
+	case fusefs.Direct:
 		return difftest.NoHoles | difftest.NoMemory
+	case fusefs.Short:
+		return difftest.NoHoles | difftest.NoMemory | difftest.ShortReads
 	case fusefs.NonSeekable:
 		return difftest.NoHoles | difftest.NoOffsets
 	}

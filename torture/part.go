@@ -73,7 +73,6 @@ type lab struct {
 	undo     []func()
 	figures  []figure
 	controls []figure
-	misses   []figure
 	skips    []figure
 	err      error
 	took     time.Duration
@@ -169,7 +168,6 @@ func (l *lab) join(fork *lab) {
 	fmt.Fprint(l.say, fork.say)
 	l.figures = append(l.figures, fork.figures...)
 	l.controls = append(l.controls, fork.controls...)
-	l.misses = append(l.misses, fork.misses...)
 	l.skips = append(l.skips, fork.skips...)
 }
 
@@ -185,14 +183,6 @@ func (l *lab) control(name, format string, args ...any) {
 	f := figure{name, fmt.Sprintf(format, args...)}
 	l.controls = append(l.controls, f)
 	fmt.Fprintf(l.say, "control %s: %s\n", f.name, f.value)
-}
-
-// miss reports what is known not to be as it was promised. It fails nothing, and
-// stands in the summary.
-func (l *lab) miss(name, format string, args ...any) {
-	f := figure{name, fmt.Sprintf(format, args...)}
-	l.misses = append(l.misses, f)
-	fmt.Fprintf(l.say, "missed: %s: %s\n", f.name, f.value)
 }
 
 // skip reports that something was not checked: all of the part, or what is

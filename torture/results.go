@@ -18,9 +18,6 @@ func printSummary(w io.Writer, labs []*lab) {
 		for _, s := range l.skips {
 			fmt.Fprintf(w, "skipped: %s: %s\n", s.name, s.value)
 		}
-		for _, m := range l.misses {
-			fmt.Fprintf(w, "missed: %s: %s\n", m.name, m.value)
-		}
 		if l.ran {
 			fmt.Fprintf(w, "%s: %s\n", l.verdict(), l.part.name)
 		}
@@ -64,7 +61,6 @@ func writeResults(o options, labs []*lab) error {
 			fmt.Fprintf(&b, "```\n%s\n```\n\n", strings.ToValidUTF8(text, "?"))
 		}
 		table(&b, "figure", l.figures)
-		table(&b, "known not to be as promised", l.misses)
 		table(&b, "control: lost as it must", l.controls)
 		table(&b, "skipped", l.skips)
 	}

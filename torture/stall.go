@@ -39,13 +39,13 @@ func runStall(ctx context.Context, l *lab) error {
 	l.defers(files.Close)
 	byReadAt := func(r *mmap.Region) error { _, err := r.ReadAt(make([]byte, 100), at); return err }
 	byView := func(r *mmap.Region) error {
-		return r.View(at, 100, func(b []byte) error { seenByte = b[50]; return nil })
+		return r.View(at, 100, func(b []byte) error { runtime.KeepAlive(b[50]); return nil })
 	}
 	for _, read := range []stalling{
 		{"ReadAt", byReadAt, false, false},
 		{"View", byView, false, false},
 		{"ReadAt of what was read, and evicted", byReadAt, true, false},
-		{"plain memory", func(r *mmap.Region) error { seenByte = r.Bytes()[at]; return nil }, false, true},
+		{"plain memory", func(r *mmap.Region) error { runtime.KeepAlive(r.Bytes()[at]); return nil }, false, true},
 	} {
 		took, err := read.measure(files)
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -70,9 +70,6 @@ type stalling struct {
 	known bool // it was read before, and the library knows it
 	plain bool // it is the control
 }
-
-// seenByte keeps the compiler from leaving a load out.
-var seenByte byte
 
 // measure reads a slow page of a file of its own, and returns how long a
 // collection took that began meanwhile.

@@ -14,6 +14,9 @@ const (
 	NoMemory
 	// NoOffsets: files can only be read and written at the cursor.
 	NoOffsets
+	// ShortReads: a read(2) returns less than there is. The oracle of a part of a
+	// file asks again, so only whole files are compared.
+	ShortReads
 )
 
 // memoryCalls are those that show a file's memory.
@@ -26,10 +29,11 @@ var streamCalls = []kind{opRead, opReadByte, opWrite, opWriteByte, opWriteString
 // open the file in place of one, that the files lack.
 func (c Case) Limited(by Limit) Case {
 	c = slices.Clone(c)
-	if by&(NoMemory|NoOffsets) != 0 && len(c) > 3 {
+	if by&(NoMemory|NoOffsets|ShortReads) != 0 && len(c) > 3 {
 		c[3] |= 1 // no Populate
-		if s := c.setup(); s.opts != nil && (s.private() || s.opts.Prot != 0) || s.opts != nil && by&NoOffsets != 0 {
-			c[0] = 0
+		s := c.setup()
+		if s.opts != nil && (by&(NoOffsets|ShortReads) != 0 || s.private() || s.opts.Prot != 0) {
+			c[0] = 0 // for reading and writing, all of it
 		}
 	}
 	for i := range c.Calls() {

@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/seed-93fed273/mmap"
 )
 
 // Kind is the kind of a call.
@@ -137,6 +139,7 @@ const (
 	errEOF    = "EOF"
 	errClosed = "closed"
 	errCut    = "cut"
+	errFault  = "fault" // of a View: nothing tells why
 )
 
 // classify returns what is compared of an error: for a View what it wraps, for
@@ -152,6 +155,8 @@ func classify(kind Kind, err error) string {
 		return errClosed
 	case kind == View && errors.Is(err, io.ErrUnexpectedEOF):
 		return errCut
+	case kind == View && errors.As(err, new(*mmap.FaultError)) && errors.Is(err, syscall.EFAULT):
+		return errFault
 	case errors.As(err, &named) && named.Err == os.ErrClosed:
 		return named.Op + " " + errClosed
 	}

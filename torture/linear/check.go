@@ -2,6 +2,7 @@ package linear
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -23,7 +24,7 @@ func (v Verdict) String() string {
 }
 
 // patience is how long one check may take.
-const patience = 2 * time.Second
+const patience = time.Second
 
 // seed is that of the hashes of states.
 var seed = maphash.MakeSeed()
@@ -39,9 +40,7 @@ func (h History) Check() Verdict {
 		case porcupine.Ok:
 			return Torn
 		case porcupine.Unknown:
-			if fine {
-				return Undecided
-			}
+			return Undecided
 		}
 	}
 	return Illegal
@@ -60,15 +59,46 @@ func (h History) check(g grid, events func(i int) []event) porcupine.CheckResult
 			all = append(all, porcupine.Operation{ClientId: o.Goroutine, Input: e, Call: o.Begin, Return: o.End})
 		}
 	}
-	rules := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{state{data: data, known: len(data)}} },
-		Step: func(s, input, _ any) (next []any) {
-			for _, t := range m.step(s.(state), input.(event)) {
-				next = append(next, t)
+	rules := porcupine.Model{
+		Init: func() any { return newSet([]state{{data: data, known: len(data)}}) },
+		Step: func(s, input, _ any) (bool, any) {
+			var next []state
+			for _, one := range s.(*set).all {
+				next = append(next, m.step(one, input.(event))...)
 			}
-			return next
+			return len(next) > 0, newSet(next)
 		},
-		Hash: func(s any) uint64 { return maphash.Comparable(seed, s.(state)) },
+		Equal: func(s, t any) bool { return s.(*set).equal(t.(*set)) },
+		Hash:  func(s any) uint64 { return s.(*set).hash },
 	}
-	return porcupine.CheckOperationsTimeout(rules.ToModel(), all, patience)
+	return porcupine.CheckOperationsTimeout(rules, all, patience)
+}
+
+// set is the states in which a file may be, each of them once.
+type set struct {
+	all    []state
+	hashes []uint64 // of the states, in rising order
+	hash   uint64   // of all
+}
+
+// newSet makes a set of all states that are in a list.
+func newSet(list []state) *set {
+	s := &set{all: list[:0:0]}
+	for _, one := range list {
+		h := maphash.Comparable(seed, one)
+		i, _ := slices.BinarySearch(s.hashes, h)
+		known := false
+		for j := i; j < len(s.hashes) && s.hashes[j] == h; j++ {
+			known = known || s.all[j] == one
+		}
+		if !known {
+			s.all, s.hashes, s.hash = slices.Insert(s.all, i, one), slices.Insert(s.hashes, i, h), s.hash+h
+		}
+	}
+	return s
+}
+
+// equal reports whether two sets have the same states.
+func (s *set) equal(t *set) bool {
+	return s.hash == t.hash && len(s.all) == len(t.all) && slices.Equal(s.hashes, t.hashes) && slices.Equal(s.all, t.all)
 }

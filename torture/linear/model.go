@@ -25,7 +25,9 @@ import (
 type state struct {
 	data   string // the bytes of the file, a tag for each unit
 	behind string // the lost bytes that memory still has behind the end
+	limbo  bool   // a cut is under way, and memory still has all that it cuts off
 	known  int    // the size that the Region knows
+	olds   string // the sizes that the file had before somebody else changed them
 	cursor int
 	closed bool
 	places string // where the parts of torn calls take place: see tear.go
@@ -93,6 +95,7 @@ func (m *model) otherStep(s state, e event) (next []state) {
 	if e.err != "" || e.got != e.N && e.Kind != OtherTruncate && e.Kind != OtherRead {
 		return nil
 	}
+	s = s.remembers()
 	for _, t := range []state{s, s.noticed()} {
 		switch e.Kind {
 		case OtherWrite:
@@ -106,6 +109,14 @@ func (m *model) otherStep(s state, e event) (next []state) {
 		}
 	}
 	return next
+}
+
+// remembers adds the size to the old ones.
+func (s state) remembers() state {
+	if size := string(rune(len(s.data))); !strings.Contains(s.olds, size) {
+		s.olds += size
+	}
+	return s
 }
 
 // ownStep is step for the calls of the file under test.
@@ -179,7 +190,7 @@ func (m *model) view(s state, e event) (next []state) {
 		}
 	case e.err == "" && m.unnoticed(s, end) && e.data == s.memory(e.Off, e.N):
 		next = append(next, s)
-	case e.err == errCut && end > len(s.data):
+	case e.err == errCut && end > len(s.data), e.err == errFault && e.part.cut:
 		next = append(next, s, s.noticed())
 	}
 	return next
@@ -228,7 +239,12 @@ func (m *model) moved(all []state, to int) []state {
 // believes that to be inside the file, and it lies in the page where the file
 // ends.
 func (m *model) unnoticed(s state, end int) bool {
-	return end <= s.known && end <= m.pageEnd(len(s.data))
+	return end <= s.known && m.inMemory(s, end)
+}
+
+// inMemory reports whether memory has what ends at end.
+func (m *model) inMemory(s state, end int) bool {
+	return end <= m.pageEnd(len(s.data)) || s.limbo && end <= len(s.data)+len(s.behind)
 }
 
 // memory returns what memory shows, also behind the end.
@@ -255,12 +271,16 @@ func noticed(all []state) []state {
 	return some
 }
 
-// resize returns the states after the file became so long.
+// resize returns the states after the file became so long. While a cut is under
+// way it cannot grow.
 func (s state) resize(size int) (next []state) {
 	old := len(s.data)
 	if size < old {
 		s.data, s.behind = s.data[:size], ""
 		return []state{s}
+	}
+	if s.limbo && size > old {
+		return nil
 	}
 	lost := s.memory(0, size)
 	kept := strings.TrimRight(s.behind[min(size-old, len(s.behind)):], "\x00")
@@ -277,7 +297,10 @@ func (s state) resize(size int) (next []state) {
 // store returns the states after a write at off.
 func (s state) store(off, n int, tag byte) []state {
 	all := []state{s}
-	if off > len(s.data) {
+	switch {
+	case s.limbo && off+n > len(s.data):
+		return nil
+	case off > len(s.data):
 		all = s.resize(off)
 	}
 	for i := range all {

@@ -11,6 +11,22 @@ import (
 // and all of them lie between the call's beginning and its end. Each event must
 // still find its place in the order of all. A call that meets no other at its
 // bytes is not taken apart.
+//
+// A Close does not wait for calls under way: what one of them does may come after
+// it, also where the call returns os.ErrClosed. An os.File is no different. But
+// no call succeeds that began after some call had returned os.ErrClosed.
+//
+// A call that changes the size is done when it returns. Until then the size that
+// the Region knows may be the old one or the new one. A call that asked the system
+// while somebody else changed the size may tell the Region the size from before.
+//
+// When somebody else cuts the file, the size changes first, and then the pages go.
+// In between a Region may still show them.
+//
+// The end of the file may be cut off while a call is about to read or write it in
+// memory. Then a write is made once more, by the descriptor, whatever part of it
+// was already made; and a View may find no reason for its fault, if the file has
+// grown again.
 
 // grid says what a unit is here: those of the plan, cut further wherever the end
 // of a run or a size was seen.
@@ -93,19 +109,29 @@ type part struct {
 type partKind uint8
 
 const (
-	whole  partKind = iota // a call that is not taken apart
-	head                   // takes the place from the cursor and moves it
-	reads                  // reads some units
-	ends                   // finds the end of the file
-	stores                 // writes some units
-	may                    // writes some units, or does not: the file was being closed
-	tells                  // the Region knows the new size
+	whole   partKind = iota // a call that is not taken apart
+	head                    // takes the place from the cursor and moves it
+	reads                   // reads some units
+	ends                    // finds the end of the file
+	stores                  // writes some units
+	may                     // writes some units, or does not: the file was being closed
+	tells                   // the Region knows the new size
+	cuts                    // somebody else cuts the file; memory still has what is cut off
+	drops                   // memory has it no more
+	recalls                 // the Region is told an old size
 )
 
 // stepPart is step for a part, but for what an os.File notices.
-func (m *model) stepPart(s state, e event) []state {
+func (m *model) stepPart(s state, e event) (next []state) {
 	at := e.Off
 	switch {
+	case e.part.kind == recalls:
+		for _, old := range s.olds {
+			t := s
+			t.known = int(old)
+			next = append(next, t)
+		}
+		return append(next, s)
 	case e.Kind == Write && m.append:
 		at = len(s.data)
 	case e.Kind.byCursor() && e.part.kind != head:
@@ -117,8 +143,14 @@ func (m *model) stepPart(s state, e event) []state {
 	n := e.part.to - e.part.from
 	end := at + n
 	open := !s.closed || e.late || e.Kind >= OtherWrite
-	behind := end > len(s.data) && (m.unnoticed(s, end) || e.part.cut && end <= m.pageEnd(len(s.data)))
+	behind := end > len(s.data) && (m.unnoticed(s, end) || e.part.cut && m.inMemory(s, end))
 	switch e.part.kind {
+	case cuts:
+		return s.cut(e.Off)
+	case drops:
+		ok := s.limbo
+		s.limbo, s.behind = false, ""
+		return only(ok, s)
 	case head:
 		return only(open, s.begin(e.part.slot, e.got))
 	case reads:
@@ -137,7 +169,6 @@ func (m *model) stepPart(s state, e event) []state {
 	case ends:
 		return only(open && len(s.data) <= at, s, s.noticed())
 	}
-	var next []state
 	if open && (at <= len(s.data) || e.part.from == 0) {
 		next = s.store(at, n, e.Tag)
 		next = append(next, noticed(next)...)
@@ -147,6 +178,25 @@ func (m *model) stepPart(s state, e event) []state {
 	}
 	if e.part.kind == may {
 		next = append(next, s)
+	}
+	return next
+}
+
+// cut returns the states after the size changed, and before the pages of a cut
+// have gone.
+func (s state) cut(size int) (next []state) {
+	if s.limbo {
+		return nil // the system makes one change of the size at a time
+	}
+	old := s.memory(0, len(s.data)+len(s.behind))
+	for _, from := range []state{s.remembers(), s.remembers().noticed()} {
+		for _, t := range from.resize(size) {
+			t.limbo = true
+			if size < len(s.data) {
+				t.behind = old[size:]
+			}
+			next = append(next, t)
+		}
 	}
 	return next
 }
@@ -257,6 +307,17 @@ func (o Op) beside(p Op) bool { return o.Begin < p.End && p.Begin < o.End }
 
 // events returns the events of call i.
 func (t *tearer) events(i int) []event {
+	o := t.h.Ops[i]
+	all := t.effects(i)
+	changes := func(p Op) bool { return p.Kind >= OtherWrite && p.Kind.writes() && o.beside(p) }
+	if o.Kind < OtherWrite && slices.ContainsFunc(t.h.Ops, changes) {
+		all = append(all, event{Call: all[0].Call, part: part{kind: recalls}})
+	}
+	return all
+}
+
+// effects returns the events of call i that the caller or the file sees.
+func (t *tearer) effects(i int) []event {
 	o, e := t.h.Ops[i], t.grid.event(t.h.Ops[i])
 	e.late = o.Begin < t.close[1] && t.close[0] < o.End
 	refused, torn := o.Err == closedError(o.Kind), false
@@ -267,12 +328,12 @@ func (t *tearer) events(i int) []event {
 		e.lags = e.lags || p.Kind < OtherWrite
 		if t.meets(o, p) {
 			torn = true
-			e.part.cut = e.part.cut || p.Kind == Truncate || p.Kind == OtherTruncate
+			e.part.cut = e.part.cut || o.Err == errFault || p.Kind == Truncate || p.Kind == OtherTruncate
 		}
 	}
 	switch o.Kind {
 	case ReadAt, Read, View:
-		if refused && e.late && e.got > 0 || torn && !refused && o.Err != errCut {
+		if e.late && 0 < e.got && e.got < e.N || torn && !refused && o.Err != errCut && o.Err != errFault {
 			return t.parts(e, i, reads, e.got)
 		}
 	case WriteAt, Write, OtherWrite:
@@ -282,12 +343,27 @@ func (t *tearer) events(i int) []event {
 		if torn && !refused && !(o.Kind == Write && t.h.Append) {
 			return t.parts(e, i, stores, e.N)
 		}
+	case OtherTruncate:
+		first, then := e, e
+		first.part, then.part = part{kind: cuts}, part{kind: drops}
+		return []event{first, then}
 	case Truncate:
 		if e.lags && !refused {
 			return []event{e, {Call: e.Call, part: part{kind: tells}}}
 		}
 	}
 	return []event{e}
+}
+
+// again returns the events that write, as ones that may have happened too.
+func again(all []event) (some []event) {
+	for _, e := range all {
+		if e.part.kind == stores {
+			e.part.kind = may
+			some = append(some, e)
+		}
+	}
+	return some
 }
 
 // parts takes a call apart, n units of which are read or written.
@@ -318,8 +394,11 @@ func (t *tearer) parts(e event, slot int, kind partKind, n int) (all []event) {
 	}
 	if kind == stores && e.Kind < OtherWrite {
 		add(tells, n, n)
+		if e.part.cut {
+			return append(all, again(all)...)
+		}
 	}
-	if kind == reads && n < e.N && e.err != closedError(e.Kind) {
+	if kind == reads && n < e.N && !e.late { // beside Close a read may end early
 		add(ends, n, n)
 	}
 	return all

@@ -42,6 +42,7 @@ type options struct {
 	seed   uint64
 	only   *regexp.Regexp
 	list   bool
+	trust  bool
 	least  float64
 	slow   time.Duration
 	state  string
@@ -55,6 +56,7 @@ func main() {
 	flag.IntVar(&o.sample, "sample", 0, "try only so many, by chance, and write no file")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "the seed of -sample")
 	flag.StringVar(&only, "only", "", "try only mutants whose name has this regular expression in it, and write no file")
+	flag.BoolVar(&o.trust, "trust", false, "do not try the survivors whose reason begins with \""+equal+"\"")
 	flag.BoolVar(&o.list, "list", false, "list the mutants and try none")
 	flag.Float64Var(&o.least, "least", 95, "how many percent must be found out")
 	flag.DurationVar(&o.slow, "slow", 4*time.Second, "leave out tests that take more than this of a processor by themselves")
@@ -75,7 +77,7 @@ func main() {
 
 // try makes the mutants and tries them.
 func try(ctx context.Context, o options, some bool) error {
-	r := &runner{o: o, verdicts: map[name]verdict{}, kills: map[test]int{}}
+	r := &runner{o: o, known: survivors{}, verdicts: map[name]verdict{}, kills: map[test]int{}}
 	defer r.close()
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -108,16 +110,11 @@ func percent(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) 
 
 // report prints the score and writes the survivors, if all were tried.
 func (r *runner) report(complete bool) error {
-	file := r.o.survivorsFile(r.root)
-	known, err := readSurvivors(file)
-	if err != nil {
-		return err
-	}
 	left := survivors{}
 	var killed, lived, same, unreached int
 	var news, dead []string
 	for _, m := range r.chosen() {
-		v, why := r.verdicts[m.name()], known[m.name()]
+		v, why := r.verdicts[m.name()], r.known[m.name()]
 		switch {
 		case v == killedBy:
 			killed++
@@ -148,7 +145,7 @@ func (r *runner) report(complete bool) error {
 		fmt.Printf("no longer survivors:\n%s\n", strings.Join(dead, "\n"))
 	}
 	if complete {
-		if err := left.write(file); err != nil {
+		if err := left.write(r.o.survivorsFile(r.root)); err != nil {
 			return err
 		}
 	}

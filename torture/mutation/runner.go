@@ -63,6 +63,7 @@ type runner struct {
 	dir      string // the state
 	packages []source
 	all      []mutant
+	known    survivors      // as the file has them
 	tests    map[int][]test // by mutant: the tests that come there
 	timings  map[test]timing
 
@@ -87,6 +88,9 @@ func (r *runner) prepare(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	r.root = strings.TrimSpace(string(out))
+	if r.known, err = readSurvivors(r.o.survivorsFile(r.root)); err != nil {
+		return err
+	}
 	if r.packages, err = findPackages(ctx, r.root); err != nil {
 		return err
 	}
@@ -335,7 +339,11 @@ func (r *runner) tryAll(ctx context.Context) error {
 	}
 	var todo []mutant
 	for _, m := range r.chosen() {
-		if r.verdicts[m.name()] == "" {
+		switch {
+		case r.verdicts[m.name()] != "":
+		case r.o.trust && strings.HasPrefix(r.known[m.name()], equal):
+			r.verdicts[m.name()] = lives
+		default:
 			todo = append(todo, m)
 		}
 	}
