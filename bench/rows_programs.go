@@ -93,7 +93,18 @@ func (l *lab) made(key string, make func(w io.Writer) error) string {
 	must(w.Flush())
 	must(f.Sync())
 	l.files[key] = name
+	l.programFiles = append(l.programFiles, key)
 	return name
+}
+
+// unmake removes the files that programs made, so that all of them need no more
+// disk than the largest.
+func (l *lab) unmake() {
+	for _, key := range l.programFiles {
+		os.Remove(l.files[key])
+		delete(l.files, key)
+	}
+	l.programFiles = nil
 }
 
 // program reports a program's figure, with the claims that all have.
@@ -159,6 +170,7 @@ func rowPrograms(l *lab, report func(cell)) {
 		programTree, programVectors, programSort, programServe,
 	} {
 		cells := l.runRow(row{ids: []string{"P30"}, workload: "a program", run: run})
+		l.unmake()
 		for _, c := range cells {
 			report(c)
 		}
