@@ -11,8 +11,12 @@ import (
 	"strings"
 )
 
-// The rows that are repeated on other file systems.
-const columnRows = "P1,P3,P5,P10,P13,P15"
+// The rows that are repeated on other file systems, and those of them in the
+// quick form.
+const (
+	columnRows      = "P1,P3,P5,P10,P13,P15"
+	quickColumnRows = "P3,P13"
+)
 
 // rowFileSystems repeats some rows on file systems that the machine can mount.
 // Its cells make a table of their own, with a column for each.
@@ -21,7 +25,7 @@ func rowFileSystems(l *lab, report func(cell)) {
 		panic(skip("mounting file systems takes root"))
 	}
 	on := func(fs, dir string) {
-		for _, c := range l.again(columnRows, dir, "-entrants", osFile+","+region) {
+		for _, c := range l.again(pick(l, columnRows, quickColumnRows), dir, "-entrants", osFile+","+region) {
 			c.fs = fs
 			if c.why == "" {
 				c.claims = []claim{c.atFileSpeed(1)}

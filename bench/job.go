@@ -22,9 +22,10 @@ import (
 // jobs are all of them, by name. Each gets its arguments as JSON and returns
 // the figures of one round.
 var jobs = map[string]func(args []byte) []float64{
-	"load":   asJob(load.run),
-	"lookup": asJob(lookup.run),
-	"sort":   asJob(sortJob.run),
+	"load":      asJob(load.run),
+	"lookup":    asJob(lookup.run),
+	"sort":      asJob(sortJob.run),
+	"reference": asJob(referenceJob.run),
 }
 
 // asJob decodes the arguments of fn.

@@ -24,17 +24,18 @@ const (
 // lab is where the rows are measured: a directory with their files, and what
 // has to be taken away at the end.
 type lab struct {
-	dir        string
-	quick      bool
-	draws      bool // plots are wanted, and measured
-	fsName     string
-	disk       bool // cold files can be had
-	loadBefore string
-	loads      []string // after each row
-	files      map[string]string
-	curves     map[string][]curve // of the plots, by file
-	c          *reference
-	seed       uint64
+	dir          string
+	quick        bool
+	draws        bool // plots are wanted, and measured
+	fsName       string
+	disk         bool // cold files can be had
+	loadBefore   string
+	loads        []string // after each row
+	files        map[string]string
+	programFiles []string           // keys of files, of those that a program made
+	curves       map[string][]curve // of the plots, by file
+	c            *reference
+	seed         uint64
 
 	mu    sync.Mutex
 	undo  map[int]func() // in the order of their numbers

@@ -4,20 +4,30 @@
 // libraries that map files, and a plain C program, workload by workload, and
 // says of each target whether it is met.
 //
-//	go -C bench run .                 # everything, about a quarter of an hour
-//	go -C bench run . -quick          # the same in two minutes, with more noise
+//	go -C bench run .                 # everything, about forty minutes
+//	go -C bench run . -quick          # the same in a few minutes, with more noise
 //	go -C bench run . -rows P1,P5     # some rows
 //	go -C bench run . -rows P1 -entrants Region -cpuprofile p1.prof     # see PROFILES.md
+//	go -C bench run . -rows P5 -sandbox nocachestat                     # where the kernel refuses a call
 //
 // Every verdict is about the ratio of two things measured in the same round:
 // the entrants of a row take turns, and who begins changes from round to round.
-// Shown are the median of the rounds' ratios and their smallest and largest.
+// Shown are the median of the rounds' ratios and how certain it is. A target that
+// is missed by less than that is even, not short.
 // Absolute figures are medians too, and for orientation only.
 //
-// It wants 4 GiB of disk below -dir and 3 GiB of memory (a quarter of each
-// with -quick), and no privileges but for P22 (root, to freeze and
-// throttle a file system of its own) and P20 (/dev/fuse). What cannot be measured says why in the table. Rows
-// about cold files need a file system on a disk.
+// The rows are those of the project's table of targets, P1 to P30; P30 are real
+// programs, in the package programs, each written once for all entrants. The row
+// FS repeats some rows on other file systems, which make a table of their own.
+// P24, P28 and two of P30 measure in processes of their own, because their
+// memory is bounded or looked at; P29 under a seccomp filter.
+//
+// It wants 8 GiB of disk below -dir and 4 GiB of memory (a quarter of each
+// with -quick), and no privileges but for P20 (/dev/fuse), P22 (root, to freeze and
+// throttle a file system of its own), P24 and two of P30 (root, for a memory
+// control group, of version 1 or 2) and FS (root and mkfs.xfs, mkfs.btrfs, for loop
+// mounts). What cannot be measured says why in the table. Rows about cold files
+// need a file system on a disk.
 package main
 
 import (
@@ -40,7 +50,7 @@ import (
 func main() {
 	fusefs.Serve()
 	var (
-		quick  = flag.Bool("quick", false, "end in two minutes: fewer rounds, smaller files")
+		quick  = flag.Bool("quick", false, "end in a few minutes: fewer rounds, smaller files")
 		rows   = flag.String("rows", "", "only these rows, as P1,P5")
 		dir    = flag.String("dir", os.TempDir(), "where to make the files; cold rows need a disk")
 		out    = flag.String("o", "results.md", "where to write the table; the plots go to plots/ beside it; - writes neither")
@@ -134,7 +144,8 @@ func compare(quick, asJSON bool, rows, dir, out string) error {
 	if err := writeResults(out, l, cells, lines, summary); err != nil {
 		return err
 	}
-	return l.plot(filepath.Join(filepath.Dir(out), "plots"))
+	plots := filepath.Join(filepath.Dir(out), "plots")
+	return errors.Join(l.plot(plots), plotPrograms(cells, plots))
 }
 
 // writeResults writes the table with all that is needed to repeat it.
@@ -172,6 +183,9 @@ func plotLinks(l *lab) string {
 		if len(l.curves[p.file]) > 0 {
 			fmt.Fprintf(&b, "\n![%s](plots/%s.png)\n", p.title, p.file)
 		}
+	}
+	if len(l.curves) > 0 {
+		fmt.Fprintf(&b, "\n![%s](plots/programs.png)\n", programsTitle)
 	}
 	return b.String()
 }

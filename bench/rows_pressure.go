@@ -238,7 +238,7 @@ func rowLargerThanMemory(l *lab, report func(cell)) {
 	defer group.remove()
 	run := func(j load) func() []float64 {
 		j.File, j.Size, j.Timed = name, size, true
-		j.Time = pick(l, 6*time.Second, 1500*time.Millisecond)
+		j.Time = pick(l, 4*time.Second, 1200*time.Millisecond)
 		return func() []float64 {
 			l.cold(name)
 			l.seed++
@@ -262,11 +262,21 @@ func rowLargerThanMemory(l *lab, report func(cell)) {
 		for _, who := range slices.Concat([]string{osFile}, kind.peers, []string{region}) {
 			entrants = append(entrants, entrant{who, run(load{Entrant: who, Goroutines: 16, Zipf: kind.zipf, Writes: kind.writes})})
 		}
+		if c := l.reference(); c != nil && !kind.zipf && kind.writes == 0 {
+			entrants = append(entrants, entrant{cProg, func() []float64 {
+				l.cold(name)
+				l.seed++
+				return l.runJob(group, "reference", referenceJob{c.bin, name, pick(l, 150_000, 20_000), 16, uint32(l.seed)})
+			}})
+		}
 		got := play(pick(l, 5, 1), entrants...)
 		words := fmt.Sprintf("%s in %s with %s of memory, 16 goroutines", kind.words, sizeName(size), sizeName(allowed))
 		claims := []claim{atLeast(region, osFile, kind.faster)}
 		if kind.writes == 0 {
 			claims = append(claims, atLeast(region, xExp, 100))
+			if !kind.zipf {
+				claims = append(claims, inform(region, cProg))
+			}
 		}
 		reportLoad(words, names(entrants), got, claims, report)
 	}
@@ -292,16 +302,30 @@ func reportLoad(words string, order []string, got []figures, claims []claim, rep
 	}
 }
 
+// referenceJob is a job: the C program, whose threads show what the disk and the
+// group can give.
+type referenceJob struct {
+	Bin, File      string
+	Reads, Threads int
+	Seed           uint32
+}
+
+// run is the job. Its figure is thousand reads a second.
+func (j referenceJob) run() []float64 {
+	c := reference{j.Bin}
+	return []float64{perSecond(c.random(j.File, j.Reads, j.Threads, j.Seed), j.Reads) / 1000}
+}
+
 // plotPressure draws reads a second by the number of goroutines.
 func (l *lab) plotPressure(run func(load) func() []float64) {
-	for _, zipf := range []bool{false, true} {
+	for _, zipf := range []bool{false, true} { // in the quick form, of the larger numbers only
 		file := "pressure"
 		if zipf {
 			file = "pressure-zipf"
 		}
-		for _, g := range []int{1, 4, 16, 64} {
+		for _, g := range pick(l, []int{1, 4, 16, 64}, []int{64}) {
 			for _, who := range []string{osFile, xExp, region} {
-				got := play(pick(l, 3, 1), entrant{who, run(load{Entrant: who, Goroutines: g, Zipf: zipf})})
+				got := play(1, entrant{who, run(load{Entrant: who, Goroutines: g, Zipf: zipf})})
 				l.point(file, who, float64(g), median(got[loadRate][who]))
 			}
 		}

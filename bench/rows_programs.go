@@ -93,7 +93,18 @@ func (l *lab) made(key string, make func(w io.Writer) error) string {
 	must(w.Flush())
 	must(f.Sync())
 	l.files[key] = name
+	l.programFiles = append(l.programFiles, key)
 	return name
+}
+
+// unmake removes the files that programs made, so that all of them need no more
+// disk than the largest.
+func (l *lab) unmake() {
+	for _, key := range l.programFiles {
+		os.Remove(l.files[key])
+		delete(l.files, key)
+	}
+	l.programFiles = nil
 }
 
 // program reports a program's figure, with the claims that all have.
@@ -159,6 +170,7 @@ func rowPrograms(l *lab, report func(cell)) {
 		programTree, programVectors, programSort, programServe,
 	} {
 		cells := l.runRow(row{ids: []string{"P30"}, workload: "a program", run: run})
+		l.unmake()
 		for _, c := range cells {
 			report(c)
 		}
@@ -167,7 +179,7 @@ func rowPrograms(l *lab, report func(cell)) {
 
 // programZip reads all members of an archive in parallel.
 func programZip(l *lab, report func(cell)) {
-	size := pick[int64](l, giB, 64*miB)
+	size := pick[int64](l, giB, 24*miB)
 	name := l.made("zip", func(w io.Writer) error { return programs.MakeZip(w, size) })
 	l.sources("all members of a zip of "+sizeName(size)+" in parallel", "ms", name, false, pick(l, 5, 1),
 		func(s programs.Source) float64 {
@@ -241,7 +253,7 @@ func programLookups(l *lab, report func(cell)) {
 	}
 	words := "64 goroutines of point lookups in a table of " + sizeName(size)
 	l.sources(words, "k/s", name, false, pick(l, 5, 1), run(pick(l, 3_000_000, 300_000)), report)
-	l.sources(words, "k/s", name, true, pick(l, 5, 1), run(pick(l, 20_000, 3_000)), report)
+	l.sources(words, "k/s", name, true, pick(l, 5, 1), run(pick(l, 20_000, 2_000)), report)
 
 	allowed := pick[int64](l, 350*miB, 48*miB)
 	group := l.memoryGroup(allowed)
@@ -298,7 +310,7 @@ func programTree(l *lab, report func(cell)) {
 	size := programs.TreeSize(inner)
 	name := l.made("tree", func(w io.Writer) error { return programs.MakeTree(w, inner) })
 	warm(name)
-	gets, commits := pick(l, 1_000_000, 100_000), pick(l, 1000, 100)
+	gets, commits := pick(l, 1_000_000, 100_000), pick(l, 1000, 50)
 	var entrants []entrant
 	for _, w := range ways {
 		if w.store == nil {
@@ -411,7 +423,7 @@ func (j sortJob) run() []float64 {
 // programSort sorts a file that is larger than the memory it may use. x/exp/mmap
 // cannot write files.
 func programSort(l *lab, report func(cell)) {
-	size, allowed := pick[int64](l, giB, 128*miB), pick[int64](l, 256*miB, 64*miB)
+	size, allowed := pick[int64](l, giB, 64*miB), pick[int64](l, 256*miB, 48*miB)
 	name := l.made("records", func(w io.Writer) error { return programs.MakeRecords(w, size) })
 	group := l.memoryGroup(allowed)
 	defer group.remove()

@@ -145,7 +145,7 @@ func (c claim) meets(v float64) bool {
 // verdict says in words whether the target is met: by the median, because
 // single rounds catch what else the machine does. A median that misses by less
 // than it is uncertain is even with the target; of another miss it says how far
-// off it is.
+// off it is. A miss in a single round says nothing yet.
 func (j judged) verdict() string {
 	switch {
 	case j.rounds == 0 || math.IsNaN(j.mid):
@@ -154,6 +154,8 @@ func (j judged) verdict() string {
 		return "–"
 	case j.meets(j.mid):
 		return "met"
+	case j.rounds == 1:
+		return fmt.Sprintf("once: %s of %s", short(j.mid), short(j.bound))
 	case j.meets(j.low) || j.meets(j.high):
 		return "even"
 	case short(j.mid) == short(j.bound):

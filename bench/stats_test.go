@@ -54,7 +54,7 @@ func TestCertain(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	f := figures{"a": {2, 4, 9}, "b": {1, 2, 3}}
+	f := figures{"a": {2, 4, 9}, "b": {1, 2, 3}, "once": {4}}
 	for _, c := range []struct {
 		claim
 		mid, low, high float64
@@ -68,6 +68,7 @@ func TestJudge(t *testing.T) {
 		{atMost("a", "", 10), 4, 2, 9, "met"},
 		{atMost("a", "", 1), 4, 2, 9, "short: 4 of 1"},
 		{asFast("b", "a", 2), 2, 2, 3, "met"},
+		{atMost("once", "", 1), 4, 4, 4, "once: 4 of 1"},
 		{inform("a", "b"), 2, 2, 3, "–"},
 		{atLeast("a", "absent", 1), math.NaN(), 0, 0, "not measured"},
 	} {

@@ -92,7 +92,11 @@ func tally(cells []cell) string {
 			all++
 		}
 	}
-	return fmt.Sprintf("of %d targets %d are met, %d even, %d short", all, count["met"], count["even"], count["short"])
+	text := fmt.Sprintf("of %d targets %d are met, %d even, %d short", all, count["met"], count["even"], count["short"])
+	if n := count["once"]; n > 0 {
+		text += fmt.Sprintf(", %d missed in the only round", n)
+	}
+	return text
 }
 
 // writeText writes the lines under head, in columns for a terminal.
