@@ -278,24 +278,31 @@ func (r *Region) mappedRangeLocked(off, n int64) (*mapping, int64, error) {
 }
 
 // extend writes past the end, under the lock that a change of size holds.
-func (r *Region) extend(p []byte, off int64, counted bool) (int, error) {
+func (r *Region) extend(p []byte, off int64, counted bool) (n int, err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.prepareExtend(off) {
-		defer r.pendingExtends.Add(-1)
+	if r.eofPageDirty || r.eofPage.ZeroedByWriteback {
+		n, err = r.extendPrepared(p, off, counted)
+	} else {
+		n, err = r.pwrite(p, off, counted)
 	}
-	n, err := r.pwrite(p, off, counted)
 	if err != nil {
 		_ = r.refreshSizeLocked() // a part of it may have arrived
-		return n, err
-	}
-	if end := off + int64(n); end > r.size.Load() {
+	} else if end := off + int64(n); end > r.size.Load() {
 		r.setSize(end) // at least
 		if !r.sizeStale.Load() {
 			r.sizeStale.Store(true)
 		}
 	}
+	r.mu.Unlock()
 	return n, err
+}
+
+// extendPrepared is extend where the EOF page needs care. mu is held.
+func (r *Region) extendPrepared(p []byte, off int64, counted bool) (int, error) {
+	if r.prepareExtend(off) {
+		defer r.pendingExtends.Add(-1)
+	}
+	return r.pwrite(p, off, counted)
 }
 
 // Truncate changes the size of the file to size bytes, as [os.File.Truncate]

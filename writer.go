@@ -221,14 +221,23 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 	return n, err
 }
 
-// pwrite writes p at off by the descriptor. An [os.File.WriteAt] that fails says
-// that nothing arrived; counted, what did is counted.
+// pwrite writes p at off through the descriptor. An [os.File.WriteAt] that fails
+// says that nothing arrived. Counted, the same is written once more by a call that
+// tells how much did.
 func (r *Region) pwrite(p []byte, off int64, counted bool) (int, error) {
-	if !counted || !sys.CountsWrites {
-		return r.f.WriteAt(p, r.base+off)
+	n, err := r.f.WriteAt(p, r.base+off)
+	if err != nil && counted && sys.CountsWrites {
+		n, err = r.descriptor.pwrite(p, r.base+off)
+		err = wrap("write", r.name, err)
 	}
-	n, err := r.descriptor.pwrite(p, r.base+off)
-	return n, wrap("write", r.name, err)
+	return n, err
+}
+
+// onlyExtends reports whether all of p, at off, lies past the end of the file as
+// far as that is known, and nothing but the descriptor need be asked.
+func (r *Region) onlyExtends(p []byte, off int64) bool {
+	return off >= r.size.Load() && r.fdWritable && !r.explicitProt && r.window == 0 && !r.unsized &&
+		!r.memoryOnly() && off <= math.MaxInt64-r.base-int64(len(p)) && r.attrs.get() == nil
 }
 
 // writeMemoryOnly writes p to private or anonymous memory, as far as that goes.
@@ -288,7 +297,13 @@ func (r *Region) Write(p []byte) (int, error) {
 		r.cursor.Unlock()
 		return r.writeAtFDCursor(p)
 	}
-	n, err := r.writeSlow(p, r.cursor.off, true)
+	var n int
+	var err error
+	if off := r.cursor.off; r.onlyExtends(p, off) {
+		n, err = r.extend(p, off, true)
+	} else {
+		n, err = r.writeSlow(p, off, true)
+	}
 	if err != nil && r.moveCursorFor(err) {
 		r.cursor.Unlock()
 		return r.writeAtFDCursor(p)

@@ -163,6 +163,7 @@ const (
 //	func Reserve(fd uintptr, off, n int64) error // disk blocks for these bytes, which may lie past the end of the file; its size stays; errors.ErrUnsupported where there is no such call
 //	func CopyRange(dst uintptr, dstOff int64, src uintptr, srcOff, n int64) (int64, error) // copies inside the kernel
 //	type Pipe; func NewPipe() (*Pipe, error); Fill, Drain, Read, Close // from a socket to a file inside the kernel
+//	func Evict(fd uintptr, off, n int64) error // these bytes of the file leave the page cache, dirty ones are written first; errors.ErrUnsupported where that cannot be asked for
 //	func TryWrite(fd uintptr, off int64) error // why a byte cannot be written there, found out without writing it; nil where nobody tells
 //	func PunchHole(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
 //	func DiscardPages(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
