@@ -149,8 +149,11 @@ func (d *descriptor) tryMapping(flag int, k fileKind, o Options) error {
 	if o.Length > 0 {
 		n = o.Length
 	}
-	span, _, err := Span{o.Offset, max(n, 0)}.Align()
-	if err != nil || span.Len == 0 || span.Len > math.MaxInt {
+	if n <= 0 && (o.Private || !sys.MapsPastEOF) {
+		return nil // nothing is mapped before there is something
+	}
+	span, _, err := Span{o.Offset, max(n, 1)}.Align()
+	if err != nil || span.Len > math.MaxInt {
 		return nil // opening will say it
 	}
 	r := &Region{access: access{prot: o.memoryProt(flag)}}

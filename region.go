@@ -124,8 +124,9 @@ func (r *Region) remap(size int64, hint uintptr) (*mapping, error) {
 		want = r.window
 	}
 	if slack := r.slack(size); slack > 0 {
-		if m, err := r.mapBytes(size, size+slack, hint); err == nil {
-			return m, nil
+		m, err := r.mapBytes(size, size+slack, hint)
+		if err == nil || want == 0 && sys.RefusesShared(err) {
+			return m, err // an empty file that will never be mapped
 		} // RLIMIT_AS, or a file system that maps no more than there is
 	}
 	if want == 0 {

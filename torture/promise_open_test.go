@@ -112,8 +112,16 @@ func TestPromiseOpenServer(t *testing.T) {
 func oddMount(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestPromiseOpenServer$")
-	cmd.Env = append(os.Environ(), oddServer+"="+dir)
+	serve(t, dir, "^TestPromiseOpenServer$", oddServer+"="+dir)
+	return dir
+}
+
+// serve starts a child process that runs one test, which mounts dir, says so, and
+// ends when its standard input does. Where it cannot mount, the test is skipped.
+func serve(t *testing.T, dir, test, env string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run="+test)
+	cmd.Env = append(os.Environ(), env)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +143,6 @@ func oddMount(t *testing.T) string {
 	if !strings.HasPrefix(string(answer[:n]), "mounted") {
 		t.Skipf("no FUSE file system: %s", answer[:n])
 	}
-	return dir
 }
 
 // TestPromiseOddReads: what os.File reads and where it ends up, of files that

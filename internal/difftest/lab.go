@@ -17,6 +17,8 @@ type Lab struct {
 	sinks  [2]*os.File
 	plays  int
 	use    *Setup // of every play, if set
+
+	noMemory bool // files cannot be mapped shared
 	// Log, if set, is told every call and its results.
 	Log func(format string, args ...any)
 }

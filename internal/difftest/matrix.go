@@ -18,6 +18,10 @@ type Matrix struct {
 	Calls int    // of each play
 	Seed  uint64 // the first one
 
+	// NoMemory says that files cannot be mapped shared, so that calls which show
+	// memory compare nothing: they are reads.
+	NoMemory bool
+
 	lab             *Lab
 	opens           map[string]bool // whether a single option opens
 	Played, Refused int
@@ -124,6 +128,7 @@ func (m *Matrix) Run() (err error) {
 		return err
 	}
 	defer m.lab.Close()
+	m.lab.noMemory = m.NoMemory
 	m.opens = map[string]bool{}
 	kinds := m.kinds()
 	for f := range matrixFlags {

@@ -51,8 +51,11 @@ func (p *play) step(c call) (differs bool) {
 		p.settle()
 		before = p.now()
 	}
-	if p.s.direct() {
+	switch {
+	case p.s.direct():
 		c = p.directCall(c)
+	case p.lab.noMemory && !p.s.private() && (c.kind == opBytes || c.kind == opViewReads || c.kind == opViewWrites):
+		c.kind = opReadAt
 	}
 	c = p.harmless(c, before.size)
 	p.did = ""
