@@ -140,6 +140,7 @@ func (r *Region) pread(p []byte, off int64) (n int, err error) {
 		if err == nil && n == len(p) {
 			return n, nil
 		}
+		r.noteMiss()
 		runtime.Gosched()
 	}
 	more, err := r.f.ReadAt(p[n:], off+int64(n))
