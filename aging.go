@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,9 +33,11 @@ import (
 // clockState is what the clock knows of a Region.
 type clockState struct {
 	registered atomic.Bool
-	asked      atomic.Int32 // askedNow, askDue or asking
-	changed    atomic.Int64 // sys.Info.Changed when the descriptor was last asked
-	reopened   bool         // mappings are made of a descriptor opened anew; guarded by mu
+	asked      atomic.Int32  // askedNow, askDue or asking
+	changed    atomic.Int64  // sys.Info.Changed when the descriptor was last asked
+	missed     atomic.Uint32 // reads that found a page not cached
+	faults     atomic.Int64  // of the process when a read that missed looked last
+	reopened   bool          // mappings are made of a descriptor opened anew; guarded by mu
 }
 
 // Values of clockState.asked.
@@ -47,16 +50,24 @@ const (
 // ager is the clock, and the register of Regions that it fires for. It holds
 // none of them alive.
 var ager struct {
-	mu      sync.Mutex
-	regions map[weak.Pointer[Region]]struct{}
-	running bool
-	faults  int64     // of the process when the clock last fired
-	idle    time.Time // not before then are Regions aged that nobody used
+	mu       sync.Mutex
+	regions  map[weak.Pointer[Region]]struct{}
+	running  bool
+	faults   int64         // of the process when the clock last fired
+	interval time.Duration // until it fires again, or full if that is sooner
+	full     time.Time     // when everything is aged again
+	idle     time.Time     // not before then are Regions aged that nobody used
 }
 
 // agingInterval is how long a page counts as what it was seen to be, and how
-// long a change by others may go unnoticed.
-const agingInterval = time.Second
+// long a change by others may go unnoticed. While the process takes faults that
+// wait for storage, the clock fires up to sixteen times as often, and Regions
+// forget pages at once if some of theirs are gone: see suffers. Where memory is short a page
+// lives no longer than that.
+const (
+	agingInterval    = time.Second
+	minAgingInterval = agingInterval / 16
+)
 
 // watchMapping is called when a mapping was made: the clock fires for the
 // Region from now on, and memory does not serve before the descriptor was asked. mu
@@ -85,6 +96,7 @@ func (r *Region) register() {
 	if !ager.running && !inBubble() {
 		ager.running = true
 		ager.faults = sys.MajorFaults()
+		ager.interval, ager.full = agingInterval, time.Now().Add(agingInterval)
 		time.AfterFunc(agingInterval, fire)
 	}
 	r.clock.registered.Store(ager.running) // else the next use tries again
@@ -101,22 +113,55 @@ func inBubble() bool {
 // fire is what the clock does, in a goroutine of its own and outside every
 // bubble. It ends when no Region is left.
 func fire() {
-	tickAll()
+	now := time.Now()
+	faulted := majorFaults()
+	if full := !now.Before(ager.full); full {
+		sys.LookForFilter()
+		tickAll(faulted)
+	} else if faulted {
+		for _, r := range liveRegions() {
+			if m := r.m.Load(); m != nil && r.tells() && r.forgetLost(m) {
+				r.calm(m, true)
+			}
+		}
+	}
 	ager.mu.Lock()
 	defer ager.mu.Unlock()
-	if ager.running = len(ager.regions) > 0; ager.running {
-		time.AfterFunc(agingInterval, fire)
+	ager.running = len(ager.regions) > 0
+	if !ager.running {
+		return
 	}
+	if faulted {
+		ager.interval = max(ager.interval/4, minAgingInterval)
+	} else {
+		ager.interval = min(ager.interval*2, agingInterval)
+	}
+	if !now.Before(ager.full) {
+		ager.full = now.Add(agingInterval)
+	}
+	time.AfterFunc(min(ager.interval, time.Until(ager.full)), fire)
 }
 
-// tickAll goes through the register once. It holds the lock for the register
-// alone: a reader that puts its Region into it must not wait for the ageing of another.
-func tickAll() {
-	sys.LookForFilter()
-	alive, evicted, idle := liveRegions()
+// majorFaults reports whether the process took faults that waited for storage
+// since the last call.
+func majorFaults() bool {
+	now := sys.MajorFaults()
+	ager.mu.Lock()
+	defer ager.mu.Unlock()
+	old := ager.faults
+	ager.faults = now
+	return now != old
+}
+
+// tickAll does for all Regions what the clock does once a second; faulted says
+// whether the process had to wait for storage.
+func tickAll(faulted bool) {
 	start := time.Now()
-	for _, r := range alive {
-		r.tick(evicted, idle)
+	ager.mu.Lock()
+	idle := !start.Before(ager.idle)
+	ager.mu.Unlock()
+	for _, r := range liveRegions() {
+		r.tick(faulted, idle)
 	}
 	if idle {
 		// Ageing what nobody uses may take a hundredth of a processor.
@@ -127,10 +172,9 @@ func tickAll() {
 }
 
 // liveRegions takes the Regions that are closed or collected out of the register
-// and returns the others, whether the process took faults that waited for
-// storage since the last call, and whether it is time for Regions that nobody
-// used.
-func liveRegions() (alive []*Region, evicted, idle bool) {
+// and returns the others. It holds the lock for the register alone: a reader that
+// puts its Region into it must not wait for the ageing of another.
+func liveRegions() (alive []*Region) {
 	ager.mu.Lock()
 	defer ager.mu.Unlock()
 	for w := range ager.regions {
@@ -140,24 +184,123 @@ func liveRegions() (alive []*Region, evicted, idle bool) {
 			delete(ager.regions, w)
 		}
 	}
-	now := sys.MajorFaults()
-	evicted = now != ager.faults
-	ager.faults = now
-	return alive, evicted, !time.Now().Before(ager.idle)
+	return alive
 }
 
-// tick is what the clock does with one Region.
-func (r *Region) tick(evicted, idle bool) {
+// tick is what the clock does with one Region once a second.
+func (r *Region) tick(faulted, idle bool) {
 	m := r.m.Load()
 	if m == nil {
 		return
 	}
-	used := r.suspend(m)
-	if used || evicted || idle {
-		r.age(m, evicted)
+	r.calm(m, faulted && r.forgetLost(m))
+	if used := r.suspend(m); used || idle {
+		r.age(m)
 	} else if m.idle.Swap(true) {
 		m.forgetWrites(0, m.residency.n)
 	}
+}
+
+// tells reports whether the system says which pages of the Region are cached. Of
+// private memory it does not: that may be swapped out.
+func (r *Region) tells() bool {
+	return !r.memoryOnly() && !(r.noCachestat.Load() && r.noNowait.Load())
+}
+
+// forgetLost forgets all pages of m, if some that are known are gone or nothing
+// tells, and reports whether that was so.
+func (r *Region) forgetLost(m *mapping) bool {
+	if !m.residency.resident.Any() || r.tells() && !r.suffers(m) {
+		return false
+	}
+	m.forgetFrom(0)
+	return true
+}
+
+// suffers reports whether pages that count as resident are gone, judged by some
+// of them, taken at random: one in thirty is a few faults a second, which cost less
+// than to learn all pages anew.
+func (r *Region) suffers(m *mapping) bool {
+	const sample, tolerated = 64, 1
+	set, n, lost := &m.residency.resident, m.residency.n, 0
+	for range sample {
+		page := set.NextSet(rand.Int64N(n), n)
+		if page == n {
+			page = set.NextSet(0, n)
+		}
+		if page < n && !r.isCached(m, page) {
+			if lost++; lost > tolerated {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// noteMiss is called when a read found that something was not cached. What reads
+// from storage pushes pages out, perhaps such as are known: now and then it
+// looks whether the process waited for some, long before the clock does.
+func (r *Region) noteMiss() {
+	const often = 64
+	if r.clock.missed.Add(1)%often != 0 {
+		return
+	}
+	now := sys.MajorFaults()
+	if m := r.m.Load(); r.clock.faults.Swap(now) != now && m != nil && r.tells() {
+		if r.forgetLost(m) {
+			r.calm(m, true)
+		}
+	}
+}
+
+// isCached reports whether the system has the page, as far as it tells.
+func (r *Region) isCached(m *mapping, page int64) bool {
+	if !r.noCachestat.Load() {
+		c, err := r.cachestat(m, page<<pageShift, (page+1)<<pageShift)
+		return err == nil && c.Cached > 0
+	}
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	n, err := r.call(fileArgs{kind: opNow, b: buf[:1], off: r.base - m.lead + page<<pageShift})
+	return err == nil && n > 0
+}
+
+// calmAfter is for how many seconds no page must have been lost until the
+// system may read around faults again.
+const calmAfter = 8
+
+// calm tells the system how to treat faults in m. A fault on a page that is gone
+// reads 32 pages around it. Where pages are being lost that is what pushes out
+// others, and the pages that the library touches need none of it: a fault is to
+// read one page. lost says whether some were lost in the last second.
+func (r *Region) calm(m *mapping, lost bool) {
+	left := m.residency.disturbed.Load()
+	switch {
+	case lost && left > 0, r.memoryOnly():
+	case lost:
+		if !r.adviseAll(m, sys.Random) {
+			return
+		}
+	case left == 1:
+		r.adviseAll(m, sys.Normal)
+	}
+	if lost {
+		left = calmAfter + 1
+	}
+	m.residency.disturbed.Store(max(left-1, 0))
+}
+
+// adviseAll gives advice for all of m, unless the caller has given some; Random not
+// where he has bytes of it either. It reports whether it did.
+func (r *Region) adviseAll(m *mapping, a sys.Advice) bool {
+	if !r.mu.TryLock() {
+		return false
+	}
+	defer r.mu.Unlock()
+	if r.closed.Load() || r.m.Load() != m || r.attrs.get() != nil || a == sys.Random && m.mem.escaped.Load() {
+		return false
+	}
+	return sys.Advise(m.mem.b, a) == nil
 }
 
 // suspend takes the fast paths away until the descriptor was asked, and reports
@@ -306,16 +449,9 @@ const maxAgingScan = 4 << 30
 // cached, and how many of them are dirty: as long as these are no fewer than
 // were seen and written, nobody has pushed out or written back any of them.
 // One question is enough if that holds for all of the file. It costs the kernel
-// up to 10 ms a GiB, so files above lookMost are not asked about.
-func (r *Region) age(m *mapping, evicted bool) {
-	if evicted {
-		m.forgetIn(&m.residency.resident, &m.readLimit, 0, m.residency.n)
-		m.residency.probed.Remove(0, (m.residency.n+probePages-1)/probePages)
-	}
+// up to 10 ms a GiB, so files above maxAgingScan are not asked about.
+func (r *Region) age(m *mapping) {
 	if r.memoryOnly() {
-		if evicted {
-			m.forgetWrites(0, m.residency.n) // what is ours alone is in no cache, and may be swapped out
-		}
 		return
 	}
 	if m.idle.Swap(true) {

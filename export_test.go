@@ -82,7 +82,7 @@ func AssumeHot() { assumePages = assumeWarm }
 func OpenUnlogged() { testLogged = func() bool { return false } }
 
 // Tick does what the clock does once a second, now.
-func Tick() { tickAll() }
+func Tick() { tickAll(false) }
 
 // ClockRuns reports whether the clock will fire.
 func ClockRuns() bool {
@@ -98,3 +98,15 @@ func KnownBytes(r *Region) int64 {
 	}
 	return 0
 }
+
+// NoticeLoss does what the clock does after a second in which the process waited
+// for storage, and reports whether the Region forgot its pages.
+func NoticeLoss(r *Region) bool {
+	m := r.m.Load()
+	lost := r.forgetLost(m)
+	r.calm(m, lost)
+	return lost
+}
+
+// CalmAfter is after how many seconds without a loss faults read around again.
+const CalmAfter = calmAfter

@@ -192,6 +192,7 @@ func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 		if err == nil && n == len(p) {
 			return n, nil
 		}
+		r.noteMiss()
 		runtime.Gosched()
 	}
 	var more int

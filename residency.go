@@ -36,6 +36,7 @@ type residency struct {
 
 	populateBudget  atomic.Int64 // bytes: see afford
 	noWriteback     bool         // nothing is ever written back, and nothing dirty
+	disturbed       atomic.Int32 // for how many seconds more a fault reads one page only: see calm
 	writebackActive atomic.Bool  // the system wrote pages back since the last ageing but one
 }
 

@@ -47,7 +47,7 @@ func TestWritableWhileDirty(t *testing.T) {
 	if m.writeLimit.Load() == 0 {
 		t.Fatal("the page is not known to be writable")
 	}
-	if r.age(m, false); m.writeLimit.Load() == 0 {
+	if r.age(m); m.writeLimit.Load() == 0 {
 		t.Error("the page is dirty, and forgotten")
 	}
 	if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
@@ -56,7 +56,7 @@ func TestWritableWhileDirty(t *testing.T) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if r.age(m, false); m.writeLimit.Load() != 0 || m.residency.writable.Contains(0, 1) || m.residency.written.Contains(0, 1) {
+	if r.age(m); m.writeLimit.Load() != 0 || m.residency.writable.Contains(0, 1) || m.residency.written.Contains(0, 1) {
 		t.Error("the page is clean, and taken for writable")
 	}
 }
@@ -156,7 +156,7 @@ func TestMemoryStaysWritable(t *testing.T) {
 		t.Skip("nothing tells what is cached: ", err)
 	}
 	for range 3 {
-		if r.age(m, false); m.writeLimit.Load() == 0 {
+		if r.age(m); m.writeLimit.Load() == 0 {
 			t.Error("forgotten")
 		}
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
@@ -171,7 +171,7 @@ func TestMemoryStaysWritable(t *testing.T) {
 func TestIdleForgets(t *testing.T) {
 	r, m := newLearned(t, nil)
 	for range 3 {
-		r.age(m, false)
+		r.age(m)
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
 			t.Fatal(err)
 		}
@@ -182,8 +182,8 @@ func TestIdleForgets(t *testing.T) {
 	if m.writeLimit.Load() == 0 {
 		t.Error("forgotten while it was written to")
 	}
-	r.age(m, false)
-	r.age(m, false)
+	r.age(m)
+	r.age(m)
 	if m.writeLimit.Load() > 0 || m.residency.writable.Contains(0, 1) {
 		t.Error("known long after the last write")
 	}
@@ -232,7 +232,9 @@ func TestPrivateWaitsInCalls(t *testing.T) {
 	if _, err := r.ReadAt(make([]byte, 10), 5*pageSize); err != nil || !m.residency.resident.Contains(5, 6) {
 		t.Errorf("a page that was read is not known (%v)", err)
 	}
-	r.age(m, true)
+	if !r.forgetLost(m) {
+		t.Error("evictions do not count")
+	}
 	if m.readLimit.Load() != 0 || m.writeLimit.Load() != 0 {
 		t.Error("after evictions everything is still known")
 	}

@@ -138,6 +138,24 @@ func (s *Set) NextClear(lo, hi int64) int64 {
 	return hi
 }
 
+// NextSet returns the first number of [lo, hi) that is in the set, or hi.
+func (s *Set) NextSet(lo, hi int64) int64 {
+	for lo < hi {
+		end := chunkEnd(lo, hi)
+		if c := s.chunk(lo); c != nil && c.notEmpty.Load() {
+			for at := lo; at < end; {
+				mask, next := maskFrom(at, end)
+				if found := c.word(at).Load() & mask; found != 0 {
+					return at&^63 + int64(bits.TrailingZeros64(found))
+				}
+				at = next
+			}
+		}
+		lo = end
+	}
+	return hi
+}
+
 // Any reports whether something may be in the set. False is certain.
 func (s *Set) Any() bool {
 	chunks := s.chunks.Load()

@@ -43,6 +43,12 @@ func TestBitmap(t *testing.T) {
 		if got := b.Contains(from, to); got != (first == to) {
 			t.Fatalf("Contains(%d, %d) = %v", from, to, got)
 		}
+		for first = from; first < to && !want[first]; {
+			first++
+		}
+		if got := b.NextSet(from, to); got != first {
+			t.Fatalf("NextSet(%d, %d) = %d, want %d", from, to, got, first)
+		}
 	}
 }
 

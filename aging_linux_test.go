@@ -1,0 +1,78 @@
+package mmap_test
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed-93fed273/mmap"
+	"golang.org/x/sys/unix"
+)
+
+// evictAll takes all pages of r and of its file out of memory.
+func evictAll(t *testing.T, r *mmap.Region, name string) {
+	t.Helper()
+	if err := r.Advise(0, mmap.ToEnd, mmap.AdviceDontNeed); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := r.Resident(0, mmap.ToEnd); err != nil || slices.Contains(in, true) {
+		t.Skip("not evicted, or nothing tells: ", err)
+	}
+}
+
+// TestLossIsNoticed: when known pages are gone they are forgotten, and a fault
+// reads one page and not thirty; when none has gone for a while, it reads around
+// again. What the caller advised, and what he holds bytes of, is left alone.
+func TestLossIsNoticed(t *testing.T) {
+	needsLearning(t)
+	for what, mine := range map[string]func(*mmap.Region) error{
+		"":       nil,
+		"advice": func(r *mmap.Region) error { return r.Advise(0, 4096, mmap.AdviceSequential) },
+		"bytes":  func(r *mmap.Region) error { _ = r.Bytes(); return nil },
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := newFile(t, pattern(0, 64*os.Getpagesize()))
+			r := openRegion(t, name, os.O_RDONLY, nil)
+			readKnown(t, r)
+			if mine != nil {
+				if err := mine(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			addr, _, _ := mmap.Memory(r)
+			readsOne := func() bool {
+				return slices.Contains(strings.Fields(smaps(t, addr+uintptr(8*os.Getpagesize()))["VmFlags"]), "rr")
+			}
+			if mmap.NoticeLoss(r) || readsOne() {
+				t.Fatal("a loss was noticed and there was none")
+			}
+			readKnown(t, r) // AdviceDontNeed forgets nothing
+			evictAll(t, r, name)
+			if !mmap.NoticeLoss(r) || mmap.KnownBytes(r) > 0 {
+				t.Errorf("all pages are gone, and %d bytes are still known", mmap.KnownBytes(r))
+			}
+			if readsOne() != (mine == nil) {
+				t.Errorf("a fault reads one page: %v", readsOne())
+			}
+			readKnown(t, r)
+			for range mmap.CalmAfter {
+				if mmap.NoticeLoss(r) {
+					t.Fatal("a loss was noticed and there was none")
+				}
+			}
+			if readsOne() {
+				t.Error("a fault still reads one page only")
+			}
+		})
+	}
+}
