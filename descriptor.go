@@ -3,6 +3,7 @@ package mmap
 import (
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +27,9 @@ type backing struct {
 	ownOffset   bool   // the descriptor's offset is ours to move
 	serve       Access // who serves reads and writes, as the caller wants it
 	neverMapped error  // why everything goes through the descriptor; nil: it may be mapped
+
+	member  *membership     // how it counts in the gauges of Stats
+	dropped runtime.Cleanup // of a Region that nobody closes
 
 	noCachestat atomic.Bool // the system does not tell what is cached
 	noNowait    atomic.Bool // the file cannot be read without waiting

@@ -176,7 +176,9 @@ func (r *Region) sticky() error {
 func (r *Region) setSticky(err error) {
 	if err != nil && !r.closing.Load() && losesWrites(err) {
 		kept := err // or every err would be allocated, nil ones too
-		r.stickyErr.CompareAndSwap(nil, &kept)
+		if r.stickyErr.CompareAndSwap(nil, &kept) {
+			counters.failedFlushes.Add(1)
+		}
 	}
 }
 

@@ -105,6 +105,7 @@ func (r *Region) readMapped(m *mapping, p []byte, off int64, how reading) (int, 
 	if n == len(p) {
 		return n, nil
 	}
+	counters.served.Add(1)
 	m.forget(off, int64(len(p)))
 	// If the file was cut, it may end in the last page that came.
 	n -= int(min(int64(n), pageSize))
@@ -184,7 +185,7 @@ const maxNowaitRead = 32 << 10
 // theirs; and only then wait. That doubles the reads in flight.
 func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 	if len(p) <= maxNowaitRead && !r.noNowait.Load() && r.m.Load() != nil {
-		now, err := r.preadNowait(p, off)
+		now, err := countRead(r.preadNowait(p, off))
 		if errors.Is(err, errors.ErrUnsupported) {
 			r.noNowait.Store(true)
 		}
@@ -199,7 +200,7 @@ func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 	if how == once {
 		more, err = r.readOnce(p[n:], off+int64(n))
 	} else {
-		more, err = r.f.ReadAt(p[n:], off+int64(n))
+		more, err = countRead(r.f.ReadAt(p[n:], off+int64(n)))
 	}
 	return n + more, err
 }
@@ -207,7 +208,7 @@ func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 // readOnce is one read(2), with the result of [os.File.Read]: a file whose reads are
 // short may have more, and may let wait for it.
 func (r *Region) readOnce(p []byte, off int64) (int, error) {
-	n, err := r.pread(p, off)
+	n, err := countRead(r.pread(p, off))
 	if n == 0 && err == nil {
 		err = io.EOF
 	}
@@ -276,7 +277,7 @@ func (r *Region) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if len(p) == 0 && r.f != nil {
-		return r.f.Read(p)
+		return countRead(r.f.Read(p))
 	}
 	r.cursor.lockForReading()
 	if r.cursor.inFD {
@@ -311,7 +312,7 @@ func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
 	if r.unsized || r.unrestricted() {
-		return r.f.Read(p)
+		return countRead(r.f.Read(p))
 	}
 	r.cursor.Lock() // the place that is looked at must be the one that is read
 	defer r.cursor.Unlock()
@@ -323,7 +324,7 @@ func (r *Region) readAtFDCursor(p []byte) (int, error) {
 	if may == 0 {
 		return 0, wrap("read", r.name, syscall.EACCES)
 	}
-	return r.f.Read(p[:may])
+	return countRead(r.f.Read(p[:may]))
 }
 
 // ReadByte reads the byte at the cursor. At the end it returns [io.EOF].

@@ -197,6 +197,7 @@ func (r *Region) install(m *mapping, size int64) {
 	r.setLimits(m, size)
 	r.ranges = append(r.ranges, m.mem.State)
 	before := r.m.Swap(m)
+	r.member.setMapped(true)
 	switch {
 	case before == nil:
 	case revokesSuperseded && !before.mem.InUse():

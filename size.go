@@ -365,5 +365,6 @@ func (r *Region) unmapBeforeShrink() {
 			return
 		}
 	}
+	r.member.setMapped(false)
 	_ = r.revokeAll()
 }

@@ -114,6 +114,7 @@ func (m *mapping) isWritable(off, n int64) bool {
 // storeMapped stores p, and reports whether all of it arrived.
 func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 	if m.store(p, off, maxCopy) < len(p) {
+		counters.served.Add(1)
 		m.forget(off, int64(len(p)))
 		return false
 	}
@@ -225,9 +226,9 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 // says that nothing arrived. Counted, the same is written once more by a call that
 // tells how much did.
 func (r *Region) pwrite(p []byte, off int64, counted bool) (int, error) {
-	n, err := r.f.WriteAt(p, r.base+off)
+	n, err := countWrite(r.f.WriteAt(p, r.base+off))
 	if err != nil && counted && sys.CountsWrites {
-		n, err = r.descriptor.pwrite(p, r.base+off)
+		n, err = countWrite(r.descriptor.pwrite(p, r.base+off))
 		err = wrap("write", r.name, err)
 	}
 	return n, err
@@ -290,7 +291,7 @@ func (r *Region) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if len(p) == 0 && !r.memoryOnly() {
-		return r.f.Write(p)
+		return countWrite(r.f.Write(p))
 	}
 	r.cursor.Lock()
 	if r.cursor.inFD || r.appendMode {
@@ -316,7 +317,7 @@ func (r *Region) Write(p []byte) (int, error) {
 // writeAtFDCursor is Write when the cursor is the descriptor's.
 func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if r.unsized || !r.fdWritable {
-		return r.f.Write(p)
+		return countWrite(r.f.Write(p))
 	}
 	if r.appendMode && !r.ownOffset {
 		return 0, wrap("write", r.name, errors.ErrUnsupported)
@@ -332,7 +333,7 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if r.prepareExtend(-1) {
 		defer r.pendingExtends.Add(-1)
 	}
-	n, err := r.f.Write(p)
+	n, err := countWrite(r.f.Write(p))
 	if r.closed.Load() {
 		return n, err
 	}

@@ -24,3 +24,6 @@ func NoMemory(err error) bool { return err == OutOfMemory }
 
 // IsFault reports whether err says that memory passed to a call was not there.
 func IsFault(err error) bool { return errors.Is(err, Fault) }
+
+// OverQuota reports whether err says that a quota is used up.
+func OverQuota(err error) bool { return errors.Is(err, syscall.EDQUOT) }

@@ -21,3 +21,6 @@ func NoMemory(error) bool { return false }
 
 // IsFault reports whether err says that memory passed to a call was not there.
 func IsFault(err error) bool { return errors.Is(err, Fault) }
+
+// OverQuota is false: a used-up quota is a full disk here.
+func OverQuota(error) bool { return false }

@@ -28,3 +28,6 @@ func NoMemory(err error) bool {
 func IsFault(err error) bool {
 	return errors.Is(err, Fault) || errors.Is(err, windows.WSAEFAULT)
 }
+
+// OverQuota is false: a used-up quota is a full disk here.
+func OverQuota(error) bool { return false }
