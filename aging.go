@@ -261,7 +261,7 @@ func (r *Region) isCached(m *mapping, page int64) bool {
 	}
 	buf := bufferPool.Get().(*copyBuffer)
 	defer bufferPool.Put(buf)
-	n, err := r.call(fileArgs{kind: opNow, b: buf[:1], off: r.base - m.lead + page<<pageShift})
+	n, err := r.preadNowait(buf[:1], r.base-m.lead+page<<pageShift)
 	return err == nil && n > 0
 }
 
@@ -297,10 +297,10 @@ func (r *Region) adviseAll(m *mapping, a sys.Advice) bool {
 		return false
 	}
 	defer r.mu.Unlock()
-	if r.closed.Load() || r.m.Load() != m || r.attrs.get() != nil || a == sys.Random && m.mem.escaped.Load() {
+	if r.closed.Load() || r.m.Load() != m || r.attrs.get() != nil || a == sys.Random && m.mem.InUse() {
 		return false
 	}
-	return sys.Advise(m.mem.b, a) == nil
+	return sys.Advise(m.mem.Bytes(), a) == nil
 }
 
 // suspend takes the fast paths away until the descriptor was asked, and reports
