@@ -46,9 +46,9 @@ type Stats struct {
 	// Counters of what went through the descriptor and not through memory. What
 	// the kernel copies by itself (sendfile, copy_file_range) is not in them.
 	DescriptorReads        uint64 // calls
-	DescriptorReadBytes    uint64
+	DescriptorReadBytes    uint64 // bytes that came
 	DescriptorWrites       uint64 // calls
-	DescriptorWrittenBytes uint64
+	DescriptorWrittenBytes uint64 // bytes that arrived
 
 	// Counters of faults that were turned into errors, by cause.
 	FaultsCut        uint64 // the file no longer had the byte: somebody truncates files in place

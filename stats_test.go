@@ -20,7 +20,6 @@ func ExampleReadStats() {
 	if s.FailedFlushes > 0 {
 		fmt.Println("data was lost")
 	}
-	// Output:
 }
 
 // TestStats: each figure moves with what it counts, and the gauges come back.

@@ -147,6 +147,9 @@ func (r *Region) escape(off, n int64) (*mapping, int64, error) {
 // The slice is valid until Close; its risks are those of [Region.Bytes]. The
 // bytes have the processor's order and the compiler's layout.
 func Slice[T any](r *Region, off int64, n int) ([]T, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	p, err := typedPointer(r, off, int64(n), reflect.TypeFor[T]())
 	if err != nil {
 		return nil, wrap("slice", r.name, err)
@@ -160,6 +163,9 @@ func Slice[T any](r *Region, off int64, n int) ([]T, error) {
 // Pointer returns the value of type T at byte off, as it lies in memory. What
 // is said of [Slice] holds for it.
 func Pointer[T any](r *Region, off int64) (*T, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	p, err := typedPointer(r, off, 1, reflect.TypeFor[T]())
 	if err != nil {
 		return nil, wrap("pointer", r.name, err)
@@ -170,9 +176,6 @@ func Pointer[T any](r *Region, off int64) (*T, error) {
 // typedPointer checks that n values of type t may lie at off, and returns where. The
 // bytes count as handed out.
 func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
-	if err := r.checkValid(); err != nil {
-		return nil, err
-	}
 	size, err := r.typedLength(off, n, t)
 	if err != nil {
 		return nil, err
