@@ -111,7 +111,11 @@ func (r *Region) Seek(offset int64, whence int) (int64, error) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	if r.cursor.inFD {
-		return r.f.Seek(offset, whence)
+		at, err := r.f.Seek(offset, whence)
+		if err == nil && whence == io.SeekEnd {
+			r.noteFileSize(at - offset)
+		}
+		return at, err
 	}
 	at, err := r.seek(offset, whence)
 	if err != nil {

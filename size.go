@@ -66,6 +66,11 @@ func (r *Region) Len() int { return int(min(r.Size(), math.MaxInt)) }
 // is only a lower bound; it is read from the descriptor here, when somebody
 // needs it, so that appending costs no fstat. May wait for mu.
 func (r *Region) currentSize() int64 {
+	if r.unsized { // nothing goes by it but Size
+		if info, err := r.fstat(); err == nil {
+			r.size.Store(r.clampToWindow(info.Size))
+		}
+	}
 	r.upToDate()
 	if r.sizeStale.Load() {
 		r.refreshSize()
