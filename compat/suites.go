@@ -84,6 +84,7 @@ var suites = []suite{
 		module:   "github.com/anacrolix/torrent@v1.61.0",
 		about:    "storage of pieces in mapped files, and a packed list of addresses; the module that maps is mmapgo",
 		packages: []string{"storage", "iplist"},
+		tags:     "nosqlite", // which would be compiled from C
 		edits:    []edit{replaceModule{"github.com/edsrzf/mmap-go"}},
 	},
 	{
