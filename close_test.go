@@ -402,6 +402,7 @@ var closedCalls = map[string]func(r *mmap.Region) error{
 	"Unlock":       func(r *mmap.Region) error { return r.Unlock(0, 1) },
 	"Protect":      func(r *mmap.Region) error { return r.Protect(0, 1, mmap.ProtRead) },
 	"Allocate":     func(r *mmap.Region) error { return r.Allocate(0, 1) },
+	"Evict":        func(r *mmap.Region) error { return r.Evict(0, 1) },
 	"Reserve":      func(r *mmap.Region) error { return r.Reserve(0, 1) },
 	"Discard":      func(r *mmap.Region) error { return r.Discard(0, 1) },
 	"Evict":        func(r *mmap.Region) error { return r.Evict(0, 1) },

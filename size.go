@@ -228,6 +228,23 @@ func (r *Region) resolveLocked(off, n int64) (int64, error) {
 	return end - off, nil
 }
 
+// clipRange is resolveRange for hints: what lies past the end is left out, and
+// only a range that no file could have is an error.
+func (r *Region) clipRange(off, n int64) (int64, error) {
+	if off < 0 || n < ToEnd || n > math.MaxInt64-off {
+		return r.resolveRange(off, n)
+	}
+	size := r.currentSize()
+	if n != ToEnd && off+n > size {
+		r.refreshSize()
+		size = r.size.Load()
+	}
+	if n == ToEnd {
+		n = math.MaxInt64 - off
+	}
+	return max(min(n, size-off), 0), nil
+}
+
 // mappedRange is the one way to get the memory of a range. It returns the
 // mapping that shows all of the n bytes at off, and n with [ToEnd] resolved; no
 // mapping for an empty range. It maps if need be. A range that the current

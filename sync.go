@@ -36,14 +36,17 @@ func (r *Region) Flush() error { return r.flush(0, ToEnd) }
 func (r *Region) FlushRange(off, n int64) error { return r.flush(off, n) }
 
 // FlushAsync starts the writing of n bytes from off on and does not wait for
-// it; n may be [ToEnd], and 0 does nothing. It promises nothing: only Flush
-// tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
+// it; n may be [ToEnd], and what lies past the end is left out. It promises
+// nothing: only Flush tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
 // msync(2) with MS_ASYNC does nothing there.)
 func (r *Region) FlushAsync(off, n int64) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
-	n, err := r.canFlush(off, n)
+	err := r.canFlush()
+	if err == nil {
+		n, err = r.clipRange(off, n)
+	}
 	if err != nil || n == 0 {
 		return wrap("flush", r.name, err)
 	}
@@ -87,15 +90,15 @@ func (r *Region) Sync() error {
 	return err
 }
 
-// canFlush resolves and checks the range of a flush.
-func (r *Region) canFlush(off, n int64) (int64, error) {
+// canFlush reports whether there is anything to flush to.
+func (r *Region) canFlush() error {
 	switch {
 	case r.isClosed():
-		return 0, os.ErrClosed
+		return os.ErrClosed
 	case r.memoryOnly():
-		return 0, errors.ErrUnsupported
+		return errors.ErrUnsupported
 	}
-	return r.resolveRange(off, n)
+	return nil
 }
 
 // flush is Flush and FlushRange.
@@ -104,7 +107,10 @@ func (r *Region) flush(off, n int64) error {
 		return err
 	}
 	whole := off == 0 && n == ToEnd
-	n, err := r.canFlush(off, n)
+	err := r.canFlush()
+	if err == nil {
+		n, err = r.resolveRange(off, n)
+	}
 	if err == nil && (n > 0 || whole) && r.fdWritable {
 		err = r.flushStores(off, n, whole)
 	}
