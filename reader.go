@@ -303,8 +303,8 @@ func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
 	if m == nil {
 		return r.readFallback(p, off, once)
 	}
-	if m.backs(off, int64(len(p))) && len(p) <= maxCopy && off+int64(len(p)) <= m.readLimit.Load() {
-		return r.readMapped(m, p, off, once)
+	if limit := m.readLimit.Load(); off <= limit && int64(len(p)) <= limit-off && len(p) <= maxCopy {
+		return r.ReadAt(p, off) // from memory
 	}
 	return r.readProbed(m, p, off, once)
 }
