@@ -405,7 +405,6 @@ var closedCalls = map[string]func(r *mmap.Region) error{
 	"Evict":        func(r *mmap.Region) error { return r.Evict(0, 1) },
 	"Reserve":      func(r *mmap.Region) error { return r.Reserve(0, 1) },
 	"Discard":      func(r *mmap.Region) error { return r.Discard(0, 1) },
-	"Evict":        func(r *mmap.Region) error { return r.Evict(0, 1) },
 	"ViewChunks":   func(r *mmap.Region) error { return r.ViewChunks(0, 1, 0, 0, func(int64, []byte) error { return nil }) },
 	"ViewSlice":    func(r *mmap.Region) error { return mmap.ViewSlice(r, 0, 1, func([]byte) error { return nil }) },
 	"Release":      func(r *mmap.Region) error { return r.Release(0, 1) },
