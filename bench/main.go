@@ -192,10 +192,10 @@ func plotLinks(l *lab) string {
 }
 
 // closeOnSignal takes mounts, loop devices and files away when the user
-// interrupts.
+// interrupts, hangs up, or wants no more of what is printed.
 func (l *lab) closeOnSignal() {
 	c := make(chan os.Signal, 1)
-	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	go func() {
 		<-c
 		l.close()
