@@ -58,6 +58,9 @@ func (r *Region) Prefetch(spans ...Span) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
+	if r.unsized {
+		return wrap("prefetch", r.name, r.closedOr(r.neverMapped))
+	}
 	for _, s := range spans {
 		if _, err := r.clipRange(s.Off, s.Len); err != nil || r.isClosed() {
 			return wrap("prefetch", r.name, r.closedOr(err))

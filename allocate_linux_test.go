@@ -3,6 +3,7 @@ package mmap_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -82,6 +83,9 @@ func TestWithoutFallocate(t *testing.T) {
 		cutFile(t, r.Name(), 10_000)
 		err := r.Discard(5000, 20_000)
 		want := append(pattern(1, 5000), make([]byte, 5000)...)
+		if errors.Is(err, io.ErrUnexpectedEOF) { // it asked first, and did nothing
+			err, want = nil, pattern(1, 10_000)
+		}
 		if got, _ := os.ReadFile(r.Name()); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%v; %d bytes, wrong from byte %d on", err, len(got), differ(got, want))
 		}

@@ -33,7 +33,8 @@ type cursor struct {
 	sync.Mutex // guards what follows
 	off        int64
 	inFD       bool
-	lent       bool // a WriteTo is handing on the bytes at off
+	lent       bool    // a WriteTo is handing on the bytes at off
+	write      fdWrite // of Write
 
 	lending sync.Mutex // held by that WriteTo
 }

@@ -148,17 +148,6 @@ func (d *descriptor) pread(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// pwrite writes p at off and counts what arrived before an error: see
-// sys.Pwrite. The error has no name.
-func (d *descriptor) pwrite(p []byte, off int64) (int, error) {
-	op := newFDOp(fdPwrite)
-	op.b, op.off = p, off
-	err := d.do(op)
-	n := int(op.n)
-	op.release()
-	return n, err
-}
-
 // withFD runs fn with the descriptor. Anonymous memory has none and gets 0.
 func (d *descriptor) withFD(fn func(fd uintptr)) error {
 	if d.f == nil {
@@ -205,7 +194,6 @@ const (
 	fdCachestat
 	fdPreadNowait
 	fdPread
-	fdPwrite
 	fdSeekable
 )
 
@@ -250,10 +238,6 @@ func (op *fdOp) call(fd uintptr) {
 	case fdPread:
 		var n int
 		n, op.err = sys.Pread(fd, op.b, op.off)
-		op.n = int64(n)
-	case fdPwrite:
-		var n int
-		n, op.err = sys.Pwrite(fd, op.b, op.off)
 		op.n = int64(n)
 	case fdSeekable:
 		if sys.Seekable(fd) {

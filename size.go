@@ -305,7 +305,7 @@ func (r *Region) extend(p []byte, off int64, counted bool) (n int, err error) {
 	if r.eofPageDirty || r.eofPage.ZeroedByWriteback {
 		n, err = r.extendPrepared(p, off, counted)
 	} else {
-		n, err = r.pwrite(p, off, counted)
+		n, err = r.pwriteLocked(p, off, counted)
 	}
 	if err != nil {
 		_ = r.refreshSizeLocked() // a part of it may have arrived
@@ -324,7 +324,7 @@ func (r *Region) extendPrepared(p []byte, off int64, counted bool) (int, error) 
 	if r.prepareExtend(off) {
 		defer r.pendingExtends.Add(-1)
 	}
-	return r.pwrite(p, off, counted)
+	return r.pwriteLocked(p, off, counted)
 }
 
 // Truncate changes the size of the file to size bytes, as [os.File.Truncate]

@@ -177,6 +177,9 @@ func Pointer[T any](r *Region, off int64) (*T, error) {
 // bytes count as handed out.
 func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
 	size, err := r.typedLength(off, n, t)
+	if err == nil {
+		err = r.neverOrSizeless()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +202,12 @@ func (r *Region) typedLength(off, n int64, t reflect.Type) (int64, error) {
 	case n < 0 || off < 0 || n > math.MaxInt64/size:
 		return 0, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
 	}
-	length, err := r.checkRange(off, n*size)
-	if err != nil {
-		return 0, err
+	length := n * size
+	if r.neverOrSizeless() == nil { // else View reads a copy, and finds out
+		var err error
+		if length, err = r.checkRange(off, length); err != nil {
+			return 0, err
+		}
 	}
 	// A mapping begins at a page: what is aligned in the file is in memory.
 	if length > 0 && (r.lead()+off)%int64(t.Align()) != 0 {
