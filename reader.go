@@ -379,7 +379,7 @@ func (r *Region) atSlow(i int) byte {
 	_ = make([]struct{}, r.Len())[i] // panics as a slice does
 	buf := bufferPool.Get().(*copyBuffer)
 	defer bufferPool.Put(buf)
-	if _, err := r.readFallback(buf[:1], int64(i), full); err != nil {
+	if _, err := r.ReadAt(buf[:1], int64(i)); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

@@ -177,7 +177,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		return nil, err
 	}
 	m := &mapping{mem: mem, at: dataPtr(mem.Bytes()[lead:]), lead: lead, capacity: room}
-	m.residency = newResidency(int64(mem.Len())>>pageShift, r.eofPage.NoWriteback)
+	m.residency = newResidency(mem, r.eofPage.NoWriteback)
 	m.dirtyEnd = r.storedEnd()
 	if sys.MapsPastEOF && r.window == 0 && !r.memoryOnly() {
 		m.capacity = span.Len - lead

@@ -118,6 +118,7 @@ func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 		m.forget(off, int64(len(p)))
 		return false
 	}
+	m.noteUse(off, int64(len(p)))
 	if end := off + int64(len(p)); end > m.dirtyEnd.Load() || m.idle.Load() {
 		m.noteStore(end)
 	}
@@ -186,7 +187,7 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	case r.serve != AccessMemory && (m.residency.writebackActive.Load() ||
 		n > maxEagerPopulate && !m.residency.spendBudget(n)):
 		return false
-	case sys.Populate(m.pagesOf(off, n), true) != nil:
+	case !r.admit(m, off, n), sys.Populate(m.pagesOf(off, n), true) != nil:
 		return false
 	default:
 		r.markWritable(m, off, n)

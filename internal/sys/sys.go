@@ -158,6 +158,7 @@ const (
 //	func Advise(b []byte, a Advice) error // errors.ErrUnsupported for what the system has not
 //	func HasAdvice(a Advice) bool             // whether Advise can work at all on this system
 //	func Resident(b []byte, in []bool) error // one element a page
+//	func Present(b []byte, in []bool) error // one element a page: whether it is mapped in this process, and so part of its resident set
 //	func CacheStat(fd uintptr, off, n int64) (Cache, error)
 //	func Allocate(fd uintptr, off, n int64) error // disk blocks for these bytes; the file grows to off+n, its bytes stay, and so does what others append meanwhile; errors.ErrUnsupported where that cannot be done
 //	func Reserve(fd uintptr, off, n int64) error // disk blocks for these bytes, which may lie past the end of the file; its size stays; errors.ErrUnsupported where there is no such call

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -675,5 +676,35 @@ func TestMemory(t *testing.T) {
 	must(t, Seal(f.Fd(), SealShrink), "Seal")
 	if f.Truncate(0) == nil {
 		t.Error("a sealed file shrank")
+	}
+}
+
+// TestPresent: what was touched is mapped, and what was not, or was given back, is
+// not.
+func TestPresent(t *testing.T) {
+	if !Mappable {
+		t.Skip("this system does not map files")
+	}
+	const pages = 1000
+	b, err := Map(0, 0, pages*PageSize(), Read|Write, Anonymous, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Unmap(b)
+	_ = Advise(b, NoHugePage)
+	in := make([]bool, pages)
+	touched := []int{0, 1, 511, 512, 700, pages - 1}
+	for _, i := range touched {
+		b[i*PageSize()] = 1
+	}
+	if err := Present(b, in); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for i, is := range in {
+		if is != slices.Contains(touched, i) {
+			t.Errorf("page %d: %v", i, is)
+		}
 	}
 }
