@@ -43,6 +43,14 @@ type cursor struct {
 // while they are handed on.
 func (c *cursor) lockForReading() {
 	c.Lock()
+	if c.lent {
+		c.waitForLent()
+	}
+}
+
+// waitForLent waits until nobody hands on the bytes at the cursor. c is locked,
+// before and after.
+func (c *cursor) waitForLent() {
 	for c.lent {
 		c.Unlock()
 		c.lending.Lock()

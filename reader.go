@@ -284,7 +284,13 @@ func (r *Region) Read(p []byte) (int, error) {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
 	}
-	n, err := r.readAtCursor(p, r.cursor.off)
+	var n int
+	var err error
+	if m, off := r.m.Load(), r.cursor.off; m != nil && int64(len(p)) <= m.readLimit.Load()-off && len(p) <= maxCopy {
+		n, err = r.ReadAt(p, off) // from memory
+	} else {
+		n, err = r.readAtCursor(m, p, off)
+	}
 	if err != nil && r.moveCursorFor(err) {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
@@ -298,13 +304,9 @@ func (r *Region) Read(p []byte) (int, error) {
 }
 
 // readAtCursor is ReadAt with one read(2) at most.
-func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
-	m := r.m.Load()
+func (r *Region) readAtCursor(m *mapping, p []byte, off int64) (int, error) {
 	if m == nil {
 		return r.readFallback(p, off, once)
-	}
-	if limit := m.readLimit.Load(); off <= limit && int64(len(p)) <= limit-off && len(p) <= maxCopy {
-		return r.ReadAt(p, off) // from memory
 	}
 	return r.readProbed(m, p, off, once)
 }
