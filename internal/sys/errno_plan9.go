@@ -19,6 +19,9 @@ func NoOffset(error) bool { return false }
 // NoMemory is false: nothing is mapped on Plan 9.
 func NoMemory(error) bool { return false }
 
+// Transient is false: nothing is mapped on Plan 9.
+func Transient(error) bool { return false }
+
 // IsFault reports whether err says that memory passed to a call was not there.
 func IsFault(err error) bool { return errors.Is(err, Fault) }
 

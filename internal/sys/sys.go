@@ -150,6 +150,7 @@ const (
 //
 //	func Sync(fd uintptr, b []byte) error // what was stored to b is on stable storage; so is the size of the file
 //	func SyncFile(fd uintptr) error       // everything written to the file, and its size, is on stable storage
+//	func Transient(err error) bool        // an error of Sync, SyncMemory or SyncFile by which nothing was lost
 //	func StartWriteback(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
 //	func DiskFull(fd uintptr) bool            // the file system has no free block for an ordinary user
 //

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -532,7 +533,7 @@ func Unlock(b []byte) error {
 // of the disk, and then calls FlushFileBuffers. That is denied to a handle
 // without the right to store, through which there was nothing to write.
 func Sync(fd uintptr, b []byte) error {
-	if err := windows.FlushViewOfFile(address(b), uintptr(len(b))); err != nil {
+	if err := flushView(b); err != nil {
 		return err
 	}
 	err := SyncFile(fd)
@@ -543,6 +544,24 @@ func Sync(fd uintptr, b []byte) error {
 		}
 	}
 	return err
+}
+
+// flushView calls FlushViewOfFile. A conflict with the file system's own locks
+// passes: the call is made again for up to two seconds.
+func flushView(b []byte) error {
+	return retryLocked(func() error { return windows.FlushViewOfFile(address(b), uintptr(len(b))) })
+}
+
+// retryLocked calls fn again while it returns ERROR_LOCK_VIOLATION, after pauses
+// of 1 ms to 1 s.
+func retryLocked(fn func() error) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := fn()
+		if err != windows.ERROR_LOCK_VIOLATION || pause > time.Second {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // SyncFile calls FlushFileBuffers.
