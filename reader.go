@@ -140,6 +140,7 @@ func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 		}
 		return n, err
 	}
+	r.syncExposed(off, int64(len(p)))
 	n, err := r.readWindow(p, off, how)
 	size, end := r.size.Load(), off+int64(n)
 	switch {
@@ -311,6 +312,9 @@ func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
 
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
+	if !r.unsized {
+		r.syncExposed(0, r.size.Load())
+	}
 	if r.unsized || r.unrestricted() {
 		return countRead(r.f.Read(p))
 	}

@@ -80,6 +80,9 @@ func Sync(_ uintptr, b []byte) error {
 	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
 }
 
+// SyncMemory is Sync.
+func SyncMemory(b []byte) error { return Sync(0, b) }
+
 // SyncFile is fdatasync(2).
 func SyncFile(fd uintptr) error {
 	return ignoringEINTR(func() error { return unix.Fdatasync(int(fd)) })

@@ -121,6 +121,9 @@ func Unlock([]byte) error { return errors.ErrUnsupported }
 // Sync is unknown here; see SyncFile.
 func Sync(uintptr, []byte) error { return errors.ErrUnsupported }
 
+// SyncMemory is unknown here.
+func SyncMemory([]byte) error { return errors.ErrUnsupported }
+
 // StartWriteback does nothing, as it may: the system writes in its own time.
 func StartWriteback(uintptr, int64, int64, []byte) error { return nil }
 

@@ -23,8 +23,11 @@ const (
 	MapsPastEOF = false
 	// MappingPinsSize: to cut a file inside a view is ERROR_USER_MAPPED_FILE.
 	MappingPinsSize = true
-	// Coherent: ReadFile and WriteFile work on the pages that are mapped.
+	// Coherent: ReadFile and WriteFile work on the pages that are mapped, unless
+	// IsRemote.
 	Coherent = true
+	// RemoteDiffers: mappings of a file on another host are not kept coherent.
+	RemoteDiffers = true
 	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
 	SyncFileCoversMemory = false
 	// Direct is FILE_FLAG_NO_BUFFERING, which os.OpenFile accepts.
@@ -43,6 +46,7 @@ const (
 
 	fileAccessInformation     = 8  // NtQueryInformationFile: rights of the handle
 	fileModeInformation       = 16 // NtQueryInformationFile: how it was opened
+	fileFsDeviceInformation   = 4  // NtQueryVolumeInformationFile
 	fileFsFullSizeInformation = 7  // NtQueryVolumeInformationFile
 )
 
@@ -533,7 +537,7 @@ func Unlock(b []byte) error {
 // of the disk, and then calls FlushFileBuffers. That is denied to a handle
 // without the right to store, through which there was nothing to write.
 func Sync(fd uintptr, b []byte) error {
-	if err := flushView(b); err != nil {
+	if err := SyncMemory(b); err != nil {
 		return err
 	}
 	err := SyncFile(fd)
@@ -546,9 +550,9 @@ func Sync(fd uintptr, b []byte) error {
 	return err
 }
 
-// flushView calls FlushViewOfFile. A conflict with the file system's own locks
+// SyncMemory calls FlushViewOfFile. A conflict with the file system's own locks
 // passes: the call is made again for up to two seconds.
-func flushView(b []byte) error {
+func SyncMemory(b []byte) error {
 	return retryLocked(func() error { return windows.FlushViewOfFile(address(b), uintptr(len(b))) })
 }
 
@@ -586,6 +590,16 @@ func DiskFull(fd uintptr) bool {
 	code, _, _ := syscall.SyscallN(ntQueryVolumeInformationFile.Addr(), fd, uintptr(unsafe.Pointer(&status)),
 		uintptr(unsafe.Pointer(&space)), unsafe.Sizeof(space), fileFsFullSizeInformation)
 	return code == 0 && space.total > 0 && space.callers == 0
+}
+
+// IsRemote asks the volume whether it is another host's.
+func IsRemote(fd uintptr) bool {
+	const remote = 0x10 // FILE_REMOTE_DEVICE
+	var status windows.IO_STATUS_BLOCK
+	var device struct{ kind, characteristics uint32 } // FILE_FS_DEVICE_INFORMATION
+	code, _, _ := syscall.SyscallN(ntQueryVolumeInformationFile.Addr(), fd, uintptr(unsafe.Pointer(&status)),
+		uintptr(unsafe.Pointer(&device)), unsafe.Sizeof(device), fileFsDeviceInformation)
+	return code == 0 && device.characteristics&remote != 0
 }
 
 // HasAdvice reports whether the system has anything like the advice.
