@@ -260,7 +260,7 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 		_ = sys.Populate(m.pagesOf(off, int64(n)), true)
 	}
 	if !r.storeMapped(m, want, off) {
-		n = m.storePages(want, off)
+		n = r.retryAnonymous(n, func() int { return m.storePages(want, off) })
 	} else if r.f != nil {
 		r.markWritable(m, off, int64(n))
 	}

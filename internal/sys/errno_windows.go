@@ -41,6 +41,10 @@ func Transient(err error) bool {
 	return false
 }
 
+// BeforeStart reports whether err says that a Seek would lead before the first
+// byte.
+func BeforeStart(err error) bool { return err == windows.ERROR_NEGATIVE_SEEK || err == syscall.EINVAL }
+
 // IsFault reports whether err says that memory passed to a call was not there.
 // Sockets have a number of their own for that.
 func IsFault(err error) bool {

@@ -184,7 +184,7 @@ func isOverlay(fd uintptr) bool {
 }
 
 // DiscardPages is MADV_DONTNEED, which on private memory forgets what was stored.
-func DiscardPages(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
+func DiscardPages(b []byte, _ Prot, _ bool) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
 
 // NewMemFile calls memfd_create(2), or makes a file in /dev/shm where the system
 // refuses that (Linux before 3.17). The latter takes no seals.

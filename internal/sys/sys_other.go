@@ -149,7 +149,7 @@ func Allocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 func PunchHole(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
 // DiscardPages is unknown here.
-func DiscardPages([]byte) error { return errors.ErrUnsupported }
+func DiscardPages([]byte, Prot, bool) error { return errors.ErrUnsupported }
 
 // NewMemFile is unknown here.
 func NewMemFile(string, int64) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,6 +117,14 @@ func Advise(b []byte, a Advice) error {
 // CacheStat is unknown here.
 func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, unix.ENOTSUP }
 
-// DiscardPages is unknown here: MADV_DONTNEED keeps what was stored, and MADV_FREE
-// leaves open whether it does.
-func DiscardPages([]byte) error { return unix.ENOTSUP }
+// DiscardPages maps fresh memory over anonymous pages, in one step: MADV_DONTNEED
+// keeps what was stored, and MADV_FREE leaves open whether it does. The copies
+// of a file's pages cannot be taken back.
+func DiscardPages(b []byte, p Prot, anonymous bool) error {
+	if !anonymous {
+		return unix.ENOTSUP
+	}
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)),
+		p.prot(), unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED)
+	return err
+}

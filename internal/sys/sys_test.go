@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -618,7 +619,9 @@ func TestDrop(t *testing.T) {
 		if err := Protect(b[2*page:], Read); err != nil {
 			t.Fatal(err)
 		}
-		must(t, DiscardPages(b[page:]), "Drop")
+		anonymous := strings.HasSuffix(t.Name(), "anonymous")
+		must(t, DiscardPages(b[page:2*page], Read|Write, anonymous), "Drop")
+		must(t, DiscardPages(b[2*page:], Read, anonymous), "Drop")
 		if !bytes.Equal(b[page:], want[page:]) || b[page-1] != 'x' {
 			t.Error("not the dropped bytes, and they alone, are as at first")
 		}

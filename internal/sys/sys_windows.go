@@ -357,8 +357,15 @@ func mapFile(fd uintptr, off int64, n int, p Prot, copies bool, hint uintptr) ([
 	if copies || rights&windows.FILE_WRITE_DATA != 0 {
 		most |= Write
 	}
+	handle := windows.Handle(fd)
+	if p&Exec != 0 {
+		if handle, err = executable(fd, rights); err != nil {
+			return nil, err
+		}
+		defer windows.CloseHandle(handle)
+	}
 	// No size: a section never makes its file longer.
-	section, err := windows.CreateFileMapping(windows.Handle(fd), nil, most.page(copies), 0, 0, nil)
+	section, err := windows.CreateFileMapping(handle, nil, most.page(copies), 0, 0, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -379,6 +386,16 @@ func mapFile(fd uintptr, off int64, n int, p Prot, copies bool, hint uintptr) ([
 		return nil, err
 	}
 	return b, nil
+}
+
+// executable opens the file of fd anew with the right to execute it, which
+// package os does not ask for and a section of executable pages needs.
+func executable(fd uintptr, rights uint32) (windows.Handle, error) {
+	mode, err := ask(fd, fileModeInformation)
+	if err != nil {
+		return 0, err
+	}
+	return reopen(fd, rights|windows.FILE_EXECUTE, mode)
 }
 
 // viewLength returns how many of the n bytes of whole pages at off the file
@@ -699,7 +716,7 @@ func deviceControl(fd uintptr, code uint32, in *byte, n uint32) error {
 
 // DiscardPages decommits and commits the pages of memory. A touch in between faults.
 // A view has no means to forget its copies.
-func DiscardPages(b []byte) error {
+func DiscardPages(b []byte, _ Prot, _ bool) error {
 	for len(b) > 0 {
 		r, err := query(b)
 		if err != nil {
