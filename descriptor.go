@@ -26,6 +26,7 @@ type backing struct {
 	unsized     bool   // not a file with a size: everything goes through the descriptor
 	ownOffset   bool   // the descriptor's offset is ours to move
 	serve       Access // who serves reads and writes, as the caller wants it
+	incoherent  bool   // memory and descriptor may show different bytes
 	neverMapped error  // why everything goes through the descriptor; nil: it may be mapped
 
 	member  *membership     // how it counts in the gauges of Stats
@@ -58,6 +59,14 @@ func (d *descriptor) fstat() (sys.Info, error) {
 		info.Size = d.size
 	}
 	return info, err
+}
+
+// coherent reports whether memory and descriptor always show the same bytes.
+func (d *descriptor) coherent() (is bool) {
+	if !sys.RemoteDiffers {
+		return sys.Coherent
+	}
+	return d.withFD(func(fd uintptr) { is = !sys.IsRemote(fd) }) == nil && is
 }
 
 // seekable reports whether the file has an offset.

@@ -140,6 +140,7 @@ func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 		}
 		return n, err
 	}
+	r.syncExposed(off, int64(len(p)))
 	n, err := r.readWindow(p, off, how)
 	size, end := r.size.Load(), off+int64(n)
 	switch {
@@ -243,7 +244,7 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	if r.f != nil {
 		_ = r.bringIn(m, off, int64(len(want))) // what waits, waits there
 	}
-	n := m.loadPages(want, off)
+	n := r.retryAnonymous(len(want), func() int { return m.loadPages(want, off) })
 	if r.f != nil && n == len(want) {
 		r.markResident(m, off, int64(n))
 	}
@@ -258,6 +259,21 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// retryAnonymous makes a copy of n bytes, and returns how much of it was done.
+// Anonymous memory that faults is tried once more, under mu: on Windows a
+// Discard takes its pages away for a moment.
+func (r *Region) retryAnonymous(n int, move func() int) int {
+	done := move()
+	if done < n && r.f == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.closed.Load() {
+			done = move()
+		}
+	}
+	return done
 }
 
 // loadPages is load in pieces that end where pages end.
@@ -313,6 +329,9 @@ func (r *Region) readAtCursor(m *mapping, p []byte, off int64) (int, error) {
 
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
+	if !r.unsized {
+		r.syncExposed(0, r.size.Load())
+	}
 	if r.unsized || r.unrestricted() {
 		return countRead(r.f.Read(p))
 	}

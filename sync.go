@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
@@ -79,7 +80,7 @@ func (r *Region) Sync() error {
 	}
 	var err error
 	if m != nil && !sys.SyncFileCoversMemory && r.mayBeStored() {
-		err = wrap("sync", r.name, r.closedOr(r.syncRanges(0, math.MaxInt64)))
+		err = wrap("sync", r.name, r.closedOr(r.syncRanges(0, r.currentSize())))
 	}
 	if err == nil {
 		err = r.f.Sync()
@@ -135,7 +136,7 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 		return err
 	}
 	limit := off + n
-	m := r.m.Load()
+	m := r.mappingToSync()
 	if whole {
 		limit = math.MaxInt64
 		r.takeOver()
@@ -157,6 +158,22 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 	return err
 }
 
+// mappingToSync returns the current mapping. Where SyncFile does not cover
+// memory, and a Truncate took away the mapping that was stored to, it makes
+// another: what is dirty is found by way of any.
+func (r *Region) mappingToSync() *mapping {
+	m := r.m.Load()
+	if m != nil || sys.SyncFileCoversMemory {
+		return m
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.storedEnd().Load() > 0 {
+		m, _ = r.mappedLocked()
+	}
+	return m
+}
+
 // commit makes the bytes [off, off+n) durable: what was written through the
 // descriptor, what was stored to memory, and the size.
 func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
@@ -173,12 +190,18 @@ func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
 	return err
 }
 
-// syncRanges writes out what was stored to the n bytes at off, in every mapping
-// that there still is.
-func (r *Region) syncRanges(off, n int64) (err error) {
+// syncRanges writes what was stored to the n bytes at off to the file, in every
+// mapping that there still is. fsync makes it durable. mu is not held.
+func (r *Region) syncRanges(off, n int64) error {
 	r.mu.Lock()
-	ranges, lead := slices.Clone(r.ranges), r.lead()
+	ranges := slices.Clone(r.ranges)
 	r.mu.Unlock()
+	return r.syncEach(ranges, off, n)
+}
+
+// syncEach is syncRanges for some ranges.
+func (r *Region) syncEach(ranges []*addrspace.State, off, n int64) (err error) {
+	lead := r.lead()
 	lo := AlignDown(lead + off)
 	for _, s := range ranges {
 		hi := int64(s.Len())
@@ -188,7 +211,7 @@ func (r *Region) syncRanges(off, n int64) (err error) {
 		s.Mapped(func(b []byte) {
 			r.attrs.get().runs(lo, hi, func(a pageAttr, lo, hi int64) {
 				if !a.released {
-					err = firstError(err, r.msync(b[lo:hi]))
+					err = firstError(err, sys.SyncMemory(b[lo:hi]))
 				}
 			})
 		})

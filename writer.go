@@ -207,6 +207,10 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 	if r.base+off < 0 {
 		return 0, wrap("write", r.name, sys.TooBig)
 	}
+	if r.incoherent { // or a dirty page of memory would be written over it later
+		r.syncExposed(off, int64(len(fits)))
+		defer r.syncExposed(off, int64(len(fits)))
+	}
 	if off+int64(len(fits)) > r.size.Load() && !r.unsized {
 		n, err = r.extend(fits, off, counted)
 	} else {
@@ -306,7 +310,7 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 		_ = sys.Populate(m.pagesOf(off, int64(n)), true)
 	}
 	if !r.storeMapped(m, want, off) {
-		n = m.storePages(want, off)
+		n = r.retryAnonymous(n, func() int { return m.storePages(want, off) })
 	} else if r.f != nil {
 		r.markWritable(m, off, int64(n))
 	}
@@ -371,6 +375,10 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	}
 	if r.appendMode && !r.ownOffset {
 		return 0, wrap("write", r.name, errors.ErrUnsupported)
+	}
+	if r.incoherent {
+		r.syncExposed(0, r.size.Load())
+		defer func() { r.syncExposed(0, r.size.Load()) }()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

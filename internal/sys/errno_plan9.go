@@ -19,6 +19,16 @@ func NoOffset(error) bool { return false }
 // NoMemory is false: nothing is mapped on Plan 9.
 func NoMemory(error) bool { return false }
 
+// Transient is false: nothing is mapped on Plan 9.
+func Transient(error) bool { return false }
+
+// BeforeStart reports whether err says that a Seek would lead before the first
+// byte: no other call of seek(2) fails.
+func BeforeStart(err error) bool {
+	_, is := err.(syscall.ErrorString)
+	return is
+}
+
 // IsFault reports whether err says that memory passed to a call was not there.
 func IsFault(err error) bool { return errors.Is(err, Fault) }
 

@@ -121,6 +121,9 @@ func Unlock([]byte) error { return errors.ErrUnsupported }
 // Sync is unknown here; see SyncFile.
 func Sync(uintptr, []byte) error { return errors.ErrUnsupported }
 
+// SyncMemory is unknown here.
+func SyncMemory([]byte) error { return errors.ErrUnsupported }
+
 // StartWriteback does nothing, as it may: the system writes in its own time.
 func StartWriteback(uintptr, int64, int64, []byte) error { return nil }
 
@@ -146,7 +149,7 @@ func Allocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 func PunchHole(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
 // DiscardPages is unknown here.
-func DiscardPages([]byte) error { return errors.ErrUnsupported }
+func DiscardPages([]byte, Prot, bool) error { return errors.ErrUnsupported }
 
 // NewMemFile is unknown here.
 func NewMemFile(string, int64) (*os.File, error) { return nil, errors.ErrUnsupported }
