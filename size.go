@@ -346,10 +346,8 @@ func (r *Region) Truncate(size int64) error {
 		return wrap("truncate", r.name, os.ErrClosed)
 	case r.memoryOnly() || r.window > 0:
 		return wrap("truncate", r.name, errors.ErrUnsupported)
-	case size < 0:
-		return r.f.Truncate(size) // an error
-	case r.base+size < 0:
-		return wrap("truncate", r.name, syscall.EINVAL)
+	case (size < 0 || r.base+size < 0) && r.fdWritable:
+		return wrap("truncate", r.name, sys.BadSize)
 	case r.unsized || !r.fdWritable:
 		return r.f.Truncate(r.base + size)
 	}

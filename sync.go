@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"slices"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -192,15 +191,11 @@ func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
 
 // syncRanges writes what was stored to the n bytes at off to the file, in every
 // mapping that there still is. fsync makes it durable. mu is not held.
-func (r *Region) syncRanges(off, n int64) error {
+func (r *Region) syncRanges(off, n int64) (err error) {
+	var few [8]*addrspace.State // so that nothing is allocated
 	r.mu.Lock()
-	ranges := slices.Clone(r.ranges)
+	ranges := append(few[:0], r.ranges...)
 	r.mu.Unlock()
-	return r.syncEach(ranges, off, n)
-}
-
-// syncEach is syncRanges for some ranges.
-func (r *Region) syncEach(ranges []*addrspace.State, off, n int64) (err error) {
 	lead := r.lead()
 	lo := AlignDown(lead + off)
 	for _, s := range ranges {

@@ -515,7 +515,9 @@ func TestWriteAllocatesNothing(t *testing.T) {
 			"WriteByte":   func() { _ = r.WriteByte('x'); back() },
 			"WriteString": func() { _, _ = r.WriteString("hello"); back() },
 			"WriteAt":     func() { _, _ = r.WriteAt(p, 50) },
-			"View":        func() { _ = r.View(10, 100, change) },
+		}
+		if r.View(10, 100, change) == nil { // or a store faults, as with O_APPEND on Windows
+			calls["View"] = func() { _ = r.View(10, 100, change) }
 		}
 		if flushes := r.Flush(); flushes == nil {
 			calls["Flush"] = func() { _ = r.Flush() }

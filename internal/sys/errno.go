@@ -12,6 +12,7 @@ const (
 	NoSpace     = syscall.ENOSPC
 	Fault       = syscall.EFAULT
 	TooBig      = syscall.EFBIG
+	BadSize     = syscall.EINVAL
 	OutOfMemory = syscall.ENOMEM
 )
 

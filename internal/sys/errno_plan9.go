@@ -10,6 +10,7 @@ var (
 	NoSpace     error = syscall.NewError("no space left on device")
 	Fault       error = syscall.NewError("bad address")
 	OutOfMemory error = syscall.NewError("out of memory")
+	BadSize     error = syscall.EINVAL
 	TooBig      error = syscall.NewError("file too large")
 )
 

@@ -13,6 +13,7 @@ const (
 	Fault       = windows.ERROR_NOACCESS
 	OutOfMemory = windows.ERROR_NOT_ENOUGH_MEMORY
 	TooBig      = windows.ERROR_FILE_TOO_LARGE
+	BadSize     = windows.ERROR_INVALID_PARAMETER
 )
 
 // NoOffset is false: ReadFile and WriteFile ignore the offset of what has none.

@@ -116,6 +116,7 @@ const (
 //	const MapsPastEOF      bool // a shared mapping longer than its file shows, later, the bytes by which the file grows
 //	const MappingPinsSize    bool // a file cannot be made shorter than a live mapping of it (Windows)
 //	const Coherent     bool // memory and descriptor always show the same bytes, but for IsRemote (false on OpenBSD)
+//	const PopulateStores bool // Populate for writing fails where a store would fault
 //	const RemoteDiffers bool // they do not for files on other hosts, see IsRemote (Windows)
 //	const SyncFileCoversMemory bool // SyncFile commits what was stored to mappings of the file too
 //	const Direct       int  // O_DIRECT, or 0

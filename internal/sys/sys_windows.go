@@ -26,6 +26,8 @@ const (
 	// Coherent: ReadFile and WriteFile work on the pages that are mapped, unless
 	// IsRemote.
 	Coherent = true
+	// PopulateStores is false: Populate does not look whether pages can be stored to.
+	PopulateStores = false
 	// RemoteDiffers: mappings of a file on another host are not kept coherent.
 	RemoteDiffers = true
 	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
