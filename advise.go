@@ -62,7 +62,11 @@ func (r *Region) Prefetch(spans ...Span) error {
 		return wrap("prefetch", r.name, r.closedOr(r.neverMapped))
 	}
 	for _, s := range spans {
-		if _, err := r.clipRange(s.Off, s.Len); err != nil || r.isClosed() {
+		_, err := r.clipRange(s.Off, s.Len)
+		if err == nil && r.unsized {
+			err = errors.ErrUnsupported
+		}
+		if err != nil || r.isClosed() {
 			return wrap("prefetch", r.name, r.closedOr(err))
 		}
 	}
