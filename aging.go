@@ -8,6 +8,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/bitmap"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
@@ -78,6 +79,9 @@ func (r *Region) watchMapping() {
 	}
 	if !r.memoryOnly() {
 		r.clock.asked.CompareAndSwap(askedNow, askDue)
+		if addrspace.Limited() && r.attrs.get() == nil { // a fault may map a whole huge page
+			_ = sys.Advise(r.m.Load().mem.Bytes(), sys.NoHugePage)
+		}
 	}
 	r.register()
 }
@@ -160,9 +164,11 @@ func tickAll(faulted bool) {
 	ager.mu.Lock()
 	idle := !start.Before(ager.idle)
 	ager.mu.Unlock()
-	for _, r := range liveRegions() {
+	alive := liveRegions()
+	for _, r := range alive {
 		r.tick(faulted, idle)
 	}
+	sweepAll(alive)
 	if idle {
 		// Ageing what nobody uses may take a hundredth of a processor.
 		ager.mu.Lock()
@@ -315,16 +321,22 @@ func (r *Region) suspend(m *mapping) (used bool) {
 	return used
 }
 
-// learn puts the pages of [off, off+n) into a set of m's, and raises its bound
-// unless the descriptor has to be asked first.
+// learn puts the pages of [off, off+n) into a set of m's, unless they would be
+// more than [SetResidentLimit] allows, and raises its bound unless the
+// descriptor has to be asked first.
 func (r *Region) learn(m *mapping, set *bitmap.Set, bound *atomic.Int64, off, n int64) {
+	if !r.admit(m, off, n) {
+		return
+	}
 	m.add(set, bound, off, n)
+	m.stillAdmitted(off, n)
 	r.stillAsked(bound)
 }
 
-// stillAsked undoes the raising of a bound if the clock fired meanwhile.
+// stillAsked undoes the raising of a bound if the clock fired meanwhile, or a
+// limit was set.
 func (r *Region) stillAsked(bound *atomic.Int64) {
-	if r.clock.asked.Load() != askedNow {
+	if r.clock.asked.Load() != askedNow || addrspace.Limited() {
 		lower(bound, 0)
 	}
 }

@@ -187,5 +187,5 @@ func (r *Region) setSticky(err error) {
 func losesWrites(err error) bool {
 	var once warning
 	return !errors.As(err, &once) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, errors.ErrUnsupported) &&
-		!errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EINTR) && !sys.NoMemory(err)
+		!errors.Is(err, syscall.EINVAL) && !sys.Transient(err) && !sys.NoMemory(err)
 }

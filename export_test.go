@@ -110,3 +110,18 @@ func NoticeLoss(r *Region) bool {
 
 // CalmAfter is after how many seconds without a loss faults read around again.
 const CalmAfter = calmAfter
+
+// ResidentBytes returns what counts against [SetResidentLimit].
+func ResidentBytes() int64 {
+	in, _ := addrspace.Resident()
+	return in
+}
+
+// ResidentUnit is what counts for one page.
+var ResidentUnit = unitBytes(1)
+
+// Known reports whether memory serves [off, off+n) of r.
+func Known(r *Region, off, n int64) bool {
+	m := r.m.Load()
+	return m != nil && m.backs(off, n) && m.residency.resident.Contains(m.pageRange(off, n))
+}

@@ -107,7 +107,7 @@ func (r *Region) diagnoseStore(off int64) error {
 	}
 	defer runtime.KeepAlive(m)
 	page := m.pagesOf(off, 1)
-	if sys.Populate(page, true) == nil || r.memoryOnly() {
+	if r.memoryOnly() || sys.PopulateStores && sys.Populate(page, true) == nil {
 		return r.closedOr(sys.Fault)
 	}
 	if err := r.diagnoseRead(off); err != nil {

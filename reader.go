@@ -140,6 +140,7 @@ func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 		}
 		return n, err
 	}
+	r.syncExposed(off, int64(len(p)))
 	n, err := r.readWindow(p, off, how)
 	size, end := r.size.Load(), off+int64(n)
 	switch {
@@ -243,7 +244,7 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	if r.f != nil {
 		_ = r.bringIn(m, off, int64(len(want))) // what waits, waits there
 	}
-	n := m.loadPages(want, off)
+	n := r.retryAnonymous(len(want), func() int { return m.loadPages(want, off) })
 	if r.f != nil && n == len(want) {
 		r.markResident(m, off, int64(n))
 	}
@@ -258,6 +259,21 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// retryAnonymous makes a copy of n bytes, and returns how much of it was done.
+// Anonymous memory that faults is tried once more, under mu: on Windows a
+// Discard takes its pages away for a moment.
+func (r *Region) retryAnonymous(n int, move func() int) int {
+	done := move()
+	if done < n && r.f == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.closed.Load() {
+			done = move()
+		}
+	}
+	return done
 }
 
 // loadPages is load in pieces that end where pages end.
@@ -284,7 +300,13 @@ func (r *Region) Read(p []byte) (int, error) {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
 	}
-	n, err := r.readAtCursor(p, r.cursor.off)
+	var n int
+	var err error
+	if m, off := r.m.Load(), r.cursor.off; m != nil && int64(len(p)) <= m.readLimit.Load()-off && len(p) <= maxCopy {
+		n, err = r.ReadAt(p, off) // from memory
+	} else {
+		n, err = r.readAtCursor(m, p, off)
+	}
 	if err != nil && r.moveCursorFor(err) {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
@@ -298,19 +320,18 @@ func (r *Region) Read(p []byte) (int, error) {
 }
 
 // readAtCursor is ReadAt with one read(2) at most.
-func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
-	m := r.m.Load()
+func (r *Region) readAtCursor(m *mapping, p []byte, off int64) (int, error) {
 	if m == nil {
 		return r.readFallback(p, off, once)
-	}
-	if m.backs(off, int64(len(p))) && len(p) <= maxCopy && off+int64(len(p)) <= m.readLimit.Load() {
-		return r.readMapped(m, p, off, once)
 	}
 	return r.readProbed(m, p, off, once)
 }
 
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
+	if !r.unsized {
+		r.syncExposed(0, r.size.Load())
+	}
 	if r.unsized || r.unrestricted() {
 		return countRead(r.f.Read(p))
 	}
@@ -379,7 +400,7 @@ func (r *Region) atSlow(i int) byte {
 	_ = make([]struct{}, r.Len())[i] // panics as a slice does
 	buf := bufferPool.Get().(*copyBuffer)
 	defer bufferPool.Put(buf)
-	if _, err := r.readFallback(buf[:1], int64(i), full); err != nil {
+	if _, err := r.ReadAt(buf[:1], int64(i)); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

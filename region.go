@@ -177,7 +177,7 @@ func (r *Region) mapBytes(size, room int64, hint uintptr) (*mapping, error) {
 		return nil, err
 	}
 	m := &mapping{mem: mem, at: dataPtr(mem.Bytes()[lead:]), lead: lead, capacity: room}
-	m.residency = newResidency(int64(mem.Len())>>pageShift, r.eofPage.NoWriteback)
+	m.residency = newResidency(mem, r.eofPage.NoWriteback)
 	m.dirtyEnd = r.storedEnd()
 	if sys.MapsPastEOF && r.window == 0 && !r.memoryOnly() {
 		m.capacity = span.Len - lead
@@ -236,7 +236,7 @@ func (r *Region) applyAttrs(mem *addrspace.Range, end int64) error {
 // residency.go. mu is held.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.capacity)
-	if !sys.Coherent && !r.memoryOnly() || r.viewOnly {
+	if r.incoherent && !r.memoryOnly() || r.viewOnly {
 		n = 0 // memory and descriptor may differ: see View
 	}
 	m.setBacked(n)
@@ -262,7 +262,7 @@ func (r *Region) revokeAll() (err error) {
 // small reads.
 func (r *Region) countFDCall() {
 	const few, pause = 8, 1 << 16
-	if r.neverMapped != nil || r.memoryOnly() || r.size.Load() == 0 {
+	if r.neverMapped != nil || r.incoherent || r.memoryOnly() || r.size.Load() == 0 {
 		return
 	}
 	if m := r.m.Load(); m != nil && !r.worthRemapping(m) {

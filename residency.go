@@ -3,8 +3,10 @@ package mmap
 import (
 	"errors"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/bitmap"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
@@ -34,15 +36,30 @@ type residency struct {
 	written  bitmap.Set // written by the descriptor since the last Flush
 	writable bitmap.Set // found writable
 
+	// See residentlimit.go. Units are counted in addresses, and so are blocks.
+	counting  sync.Mutex   // held while units changes
+	units     bitmap.Set   // counted as in the process's memory
+	touched   bitmap.Set   // units used since the last sweep
+	dismissed bitmap.Set   // units that were taken out
+	unitLead  int64        // pages of the first unit that lie before the memory
+	blockLead int64        // pages of the first block that do
+	inspected atomic.Int64 // units below it were looked at
+
 	populateBudget  atomic.Int64 // bytes: see afford
 	noWriteback     bool         // nothing is ever written back, and nothing dirty
 	disturbed       atomic.Int32 // for how many seconds more a fault reads one page only: see calm
 	writebackActive atomic.Bool  // the system wrote pages back since the last ageing but one
 }
 
-// newResidency knows nothing yet of n pages.
-func newResidency(n int64, noWriteback bool) *residency {
+// newResidency knows nothing yet of the pages of mem.
+func newResidency(mem *addrspace.Range, noWriteback bool) *residency {
+	n := int64(mem.Len()) >> pageShift
 	p := &residency{n: n, noWriteback: noWriteback}
+	before, _ := mem.Offset(0) // minus the first address
+	p.unitLead = -before >> pageShift & (1<<aroundShift - 1)
+	p.blockLead = -before >> pageShift & (1<<blockShift - 1)
+	p.units.N = (p.unitLead+n-1)>>aroundShift + 1
+	p.touched.N, p.dismissed.N = p.units.N, p.units.N
 	p.resident.N, p.written.N, p.writable.N = n, n, n
 	p.probed.N = (n + probePages - 1) / probePages
 	return p
@@ -81,6 +98,9 @@ func (r *Region) markResident(m *mapping, off, n int64) {
 		return // what may not be read must not become readable by being known
 	}
 	if r.serves(m) {
+		if addrspace.Limited() && r.admit(m, off, n) {
+			r.settle(m, off, n)
+		}
 		r.learn(m, &m.residency.resident, &m.readLimit, off, n)
 	}
 	r.register()
@@ -112,8 +132,8 @@ func (m *mapping) add(set *bitmap.Set, bound *atomic.Int64, off, n int64) {
 
 // raise raises a bound to where the pages end that are in its set.
 func (m *mapping) raise(set *bitmap.Set, bound *atomic.Int64) {
-	if m.aliased() {
-		return // it stays 0: see mapping
+	if m.aliased() || addrspace.Limited() {
+		return // it stays 0: see mapping, and residentlimit.go
 	}
 	at := bound.Load()
 	to := m.knownEnd(set, at)
@@ -160,11 +180,15 @@ func (m *mapping) forget(off, n int64) {
 // asks the system about blocks that it was not yet asked about.
 func (r *Region) isResident(m *mapping, off, n int64) bool {
 	lo, hi := m.pageRange(off, n)
-	if r.f == nil || m.residency.resident.Contains(lo, hi) {
+	if r.f == nil {
 		return true // memory without a file waits for no storage
 	}
-	if r.noCachestat.Load() {
-		return false
+	if m.residency.resident.Contains(lo, hi) {
+		m.noteUse(off, n)
+		return true
+	}
+	if r.noCachestat.Load() || addrspace.Limited() {
+		return false // with a limit, only what is used may be let in
 	}
 	for block := lo / probePages; block*probePages < hi; block++ {
 		if !r.probeBlock(m, block) {
@@ -232,7 +256,7 @@ func (r *Region) bringIn(m *mapping, off, n int64) bool {
 // readThrough brings [off, off+n) into the page cache by reading it, where no
 // call populates memory.
 func (r *Region) readThrough(off, n int64) error {
-	if !sys.Coherent {
+	if r.incoherent {
 		return errors.ErrUnsupported
 	}
 	buf := bufferPool.Get().(*copyBuffer)

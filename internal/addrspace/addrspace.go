@@ -67,6 +67,8 @@ type State struct {
 
 	escaped atomic.Bool  // the addresses were handed out; set under account.mu
 	viewers atomic.Int32 // callbacks that hold the addresses; see Enter
+
+	resident resident // see resident.go
 }
 
 // Mapped gives the addresses to fn, unless they were revoked or are gone, and
@@ -199,6 +201,7 @@ func (s *State) unmap() {
 	defer s.mu.Unlock()
 	err := sys.Unmap(s.b)
 	s.gone = true
+	s.dismissAll()
 	account.mu.Lock()
 	defer account.mu.Unlock()
 	s.wait(false)
@@ -271,6 +274,10 @@ func (r *Range) Escape() {
 // Supersede notes that the range was replaced: nobody begins to use it any
 // more, and the collector is called for once enough such have gathered.
 func (s *State) Supersede() {
+	if Limited() {
+		_ = sys.Advise(s.b, sys.DontNeed)
+	}
+	s.dismissAll()
 	account.mu.Lock()
 	defer account.mu.Unlock()
 	if !s.escaped.Load() {
@@ -290,6 +297,7 @@ func (s *State) Revoke() error {
 	}
 	s.revoked = true
 	err := sys.Revoke(s.b)
+	s.dismissAll()
 	account.mu.Lock()
 	defer account.mu.Unlock()
 	if err == nil { // it is one VMA now

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -490,7 +492,9 @@ func TestResident(t *testing.T) {
 
 func TestStat(t *testing.T) {
 	f, text := scratch(t, 12345, os.O_RDONLY)
-	if info, err := Stat(f.Fd()); err != nil || info != (Info{Size: int64(len(text)), Regular: true}) {
+	info, err := Stat(f.Fd())
+	info.Changed = 0
+	if err != nil || info != (Info{Size: int64(len(text)), Regular: true}) {
 		t.Errorf("a file: %+v, %v", info, err)
 	}
 	dir, err := os.Open(filepath.Dir(f.Name()))
@@ -618,7 +622,9 @@ func TestDrop(t *testing.T) {
 		if err := Protect(b[2*page:], Read); err != nil {
 			t.Fatal(err)
 		}
-		must(t, DiscardPages(b[page:]), "Drop")
+		anonymous := strings.HasSuffix(t.Name(), "anonymous")
+		must(t, DiscardPages(b[page:2*page], Read|Write, anonymous), "Drop")
+		must(t, DiscardPages(b[2*page:], Read, anonymous), "Drop")
 		if !bytes.Equal(b[page:], want[page:]) || b[page-1] != 'x' {
 			t.Error("not the dropped bytes, and they alone, are as at first")
 		}
@@ -675,5 +681,35 @@ func TestMemory(t *testing.T) {
 	must(t, Seal(f.Fd(), SealShrink), "Seal")
 	if f.Truncate(0) == nil {
 		t.Error("a sealed file shrank")
+	}
+}
+
+// TestPresent: what was touched is mapped, and what was not, or was given back, is
+// not.
+func TestPresent(t *testing.T) {
+	if !Mappable {
+		t.Skip("this system does not map files")
+	}
+	const pages = 1000
+	b, err := Map(0, 0, pages*PageSize(), Read|Write, Anonymous, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Unmap(b)
+	_ = Advise(b, NoHugePage)
+	in := make([]bool, pages)
+	touched := []int{0, 1, 511, 512, 700, pages - 1}
+	for _, i := range touched {
+		b[i*PageSize()] = 1
+	}
+	if err := Present(b, in); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for i, is := range in {
+		if is != slices.Contains(touched, i) {
+			t.Errorf("page %d: %v", i, is)
+		}
 	}
 }

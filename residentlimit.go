@@ -1,0 +1,288 @@
+package mmap
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/seed-93fed273/mmap/internal/addrspace"
+	"github.com/seed-93fed273/mmap/internal/sys"
+)
+
+// SetResidentLimit sets how many bytes of files may be in the process's memory
+// through ReadAt, WriteAt and their kin, of all Regions together, and returns
+// the limit before. [math.MaxInt64], which it is at first, means none; 0 means
+// that descriptors serve everything; a negative number changes nothing, and only
+// asks.
+//
+// Up to the limit memory serves as ever. Beyond it what was not used for a
+// second or two gives way to what is, and the rest is read and written through the
+// descriptor, at the speed of an [os.File]. So what is used most is soon in memory, also
+// when that becomes something else. A lower limit is kept before
+// SetResidentLimit returns.
+//
+// What counts is what the kernel maps when a page is touched: 64 KiB around it,
+// where these are cached. What does not count, and is not taken away: bytes that
+// the caller touches himself, by [Region.View], [Region.Bytes], [Slice] and [Pointer],
+// private and anonymous memory, and pinned memory. A Region with [AccessMemory] counts and is
+// never refused.
+//
+// The limit is one of the process's resident set (RSS; the third number of
+// /proc/self/statm, and RssFile of /proc/self/status), not of the system's page
+// cache. In Kubernetes the page cache of files that a pod has read counts as
+// its memory too, whether they are mapped or read: container_memory_rss is
+// anonymous memory alone, container_memory_mapped_file what this limit is
+// about, and container_memory_working_set_bytes, by which pods are evicted, is
+// all memory but the inactive part of the page cache. Pages that are not mapped
+// become inactive sooner, so a limit lowers that number, and does not
+// bound it; see [Region.Evict] for that. Out of memory kills no pod for page cache,
+// mapped or not, that the kernel can write back and drop.
+//
+// Where the system cannot take pages out of a process (Windows), memory that was
+// let in before stays until Close when the limit is lowered.
+func SetResidentLimit(bytes int64) (previous int64) {
+	_, previous = addrspace.Resident()
+	if bytes < 0 {
+		return previous
+	}
+	addrspace.LimitResident(bytes)
+	if !addrspace.Limited() {
+		return previous // the fast paths come back with the next asking
+	}
+	for _, r := range liveRegions() {
+		if m := r.m.Load(); m != nil && !r.memoryOnly() {
+			lower(&m.readLimit, 0)
+			lower(&m.writeLimit, 0)
+			r.adviseAll(m, sys.NoHugePage)
+		}
+	}
+	for _, untouched := range []bool{true, false} { // first what was not used lately
+		for _, r := range liveRegions() {
+			if in, limit := addrspace.Resident(); in <= limit {
+				return previous
+			}
+			if m := r.m.Load(); m != nil {
+				r.sweep(m, untouched)
+			}
+		}
+	}
+	return previous
+}
+
+// How it works. Memory is counted in units of what a fault may map: the pages of a
+// mapping that lie in the same 64 KiB of addresses. A page becomes known (residency.go)
+// only in a unit that is counted, and pages that are not known are not touched.
+// While there is a limit the bounds of the fast paths stay 0, so every read and
+// write looks at the bitmaps, and leaves a mark on its units. When one was refused, the
+// clock sweeps: units without a mark are forgotten, taken out of the process
+// (MADV_DONTNEED), and no longer counted; the others lose the mark. That is the
+// clock algorithm, with a second as the hand's round.
+
+// aroundShift is the binary logarithm of the pages in a unit: fault_around_bytes
+// of Linux, which other systems do not exceed.
+var aroundShift = func() (shift int) {
+	for pageSize<<shift < 64<<10 {
+		shift++
+	}
+	return shift
+}()
+
+// residentRefused is set when memory was not let in because of the limit.
+var residentRefused atomic.Bool
+
+// unitRange returns the units that hold the pages [lo, hi).
+func (p *residency) unitRange(lo, hi int64) (first, end int64) {
+	return (p.unitLead + lo) >> aroundShift, (p.unitLead+hi-1)>>aroundShift + 1
+}
+
+// unitPages returns the pages that the units [first, end) hold.
+func (p *residency) unitPages(first, end int64) (lo, hi int64) {
+	return max(first<<aroundShift-p.unitLead, 0), min(end<<aroundShift-p.unitLead, p.n)
+}
+
+// unitBytes is what n units count.
+func unitBytes(n int64) int64 { return n << aroundShift * pageSize }
+
+// admit counts [off, off+n) as memory that is touched, and reports whether it may be.
+// What is the process's own in any case is not counted.
+func (r *Region) admit(m *mapping, off, n int64) bool {
+	if r.memoryOnly() {
+		return true
+	}
+	p := m.residency
+	first, end := p.unitRange(m.pageRange(off, n))
+	if !p.units.Contains(first, end) && !p.admit(m.mem, first, end, r.serve == AccessMemory) {
+		residentRefused.Store(true)
+		return false
+	}
+	p.touch(first, end)
+	return true
+}
+
+// admit counts the units [first, end) of mem, as far as they are not counted yet,
+// and reports whether that may be.
+func (p *residency) admit(mem *addrspace.Range, first, end int64, force bool) bool {
+	p.counting.Lock()
+	defer p.counting.Unlock()
+	if !mem.Admit(unitBytes(end-first-p.units.Count(first, end)), force) {
+		return false
+	}
+	p.units.Add(first, end)
+	return true
+}
+
+// stillAdmitted forgets [off, off+n) if the clock dismissed some of it since it was
+// admitted.
+func (m *mapping) stillAdmitted(off, n int64) {
+	if !m.residency.units.Contains(m.residency.unitRange(m.pageRange(off, n))) {
+		m.forget(off, n)
+	}
+}
+
+// touch marks units as used since the last sweep.
+func (p *residency) touch(first, end int64) {
+	if !p.touched.Contains(first, end) {
+		p.touched.Add(first, end)
+	}
+}
+
+// noteUse marks [off, off+n) as used, if that is of interest.
+func (m *mapping) noteUse(off, n int64) {
+	if addrspace.Limited() {
+		m.residency.touch(m.residency.unitRange(m.pageRange(off, n)))
+	}
+}
+
+// sweepAll is what the clock does for the limit. It sweeps the Regions if memory was
+// refused since the last time, once a second for each 4 GiB of the limit.
+func sweepAll(regions []*Region) {
+	const most = 4 << 30
+	if !addrspace.Limited() {
+		return
+	}
+	in, _ := addrspace.Resident()
+	sweep := residentRefused.Load() && sweepsSkipped.Add(1) > in/most
+	if sweep {
+		sweepsSkipped.Store(0)
+		residentRefused.Store(false)
+	}
+	for _, r := range regions {
+		m := r.m.Load()
+		if m == nil {
+			continue
+		}
+		m.inspect()
+		if sweep {
+			r.sweep(m, true)
+		}
+	}
+}
+
+// sweepsSkipped counts the seconds since the last sweep.
+var sweepsSkipped atomic.Int64
+
+// sweep takes units of m out of the process: all, or those that were not
+// touched since the last sweep.
+func (r *Region) sweep(m *mapping, untouched bool) {
+	p := m.residency
+	for first := p.units.NextSet(0, p.units.N); first < p.units.N; {
+		end := min(p.units.NextClear(first, p.units.N), first+64) // small steps: touched may change
+		if untouched {
+			if at := p.touched.NextSet(first, end); at == first {
+				end = p.touched.NextClear(first, end)
+				p.touched.Remove(first, end)
+			} else {
+				m.dismiss(first, at)
+				end = at
+			}
+		} else {
+			m.dismiss(first, end)
+		}
+		first = p.units.NextSet(end, p.units.N)
+	}
+}
+
+// dismiss takes the units [first, end) out of the process. It counts them as
+// gone at last: who is let in meanwhile counts anew.
+func (m *mapping) dismiss(first, end int64) {
+	p := m.residency
+	p.counting.Lock()
+	n := p.units.Remove(first, end)
+	p.counting.Unlock()
+	lo, hi := p.unitPages(first, end)
+	m.forgetIn(&p.resident, &m.readLimit, lo, hi)
+	m.forgetIn(&p.writable, &m.writeLimit, lo, hi)
+	m.takeOut(first, end)
+	m.mem.Dismiss(unitBytes(n))
+	p.dismissed.Add(first, end)
+}
+
+// inspect takes out what nobody has counted in some blocks of the memory, in others each
+// second. A reader that had found a page known may have touched it after it was
+// dismissed, and a page that the system took out may have come back with its whole
+// folio.
+func (m *mapping) inspect() {
+	const most = 64 // blocks: 128 MiB
+	p := m.residency
+	for range most {
+		from := p.inspected.Load()
+		first := min(p.units.NextSet(from, p.units.N), p.dismissed.NextSet(from, p.units.N))
+		if first == p.units.N {
+			p.inspected.Store(0)
+			return
+		}
+		page, _ := p.unitPages(first, first+1)
+		lo, hi := p.blockPages(page, page+1)
+		_, end := p.unitRange(lo, hi)
+		p.inspected.Store(end)
+		p.dismissed.Remove(first, end)
+		m.takeOutUncounted(lo, hi)
+	}
+}
+
+// settle lets [off, off+n), which was admitted, into the process now and not at a
+// touch, and takes out what came with it. Linux maps all of a large folio, up to
+// 2 MiB, when one page of it is touched.
+func (r *Region) settle(m *mapping, off, n int64) {
+	if !addrspace.Limited() || r.memoryOnly() {
+		return
+	}
+	_ = sys.Populate(m.pagesOf(off, n), false)
+	m.takeOutUncounted(m.residency.blockPages(m.pageRange(off, n)))
+}
+
+// blockShift is the binary logarithm of the pages in a block, of which a fault maps
+// no more than one: the pages of one table.
+const blockShift = 9
+
+// blockPages returns the pages of the blocks that hold the pages [lo, hi).
+func (p *residency) blockPages(lo, hi int64) (first, end int64) {
+	first = (p.blockLead+lo)>>blockShift<<blockShift - p.blockLead
+	end = ((p.blockLead+hi-1)>>blockShift+1)<<blockShift - p.blockLead
+	return max(first, 0), min(end, p.n)
+}
+
+// takeOutUncounted takes out what the process has of the pages [lo, hi), but for
+// the units that are counted. Where bytes have escaped they may be the caller's,
+// and stay.
+func (m *mapping) takeOutUncounted(lo, hi int64) {
+	in := make([]bool, hi-lo)
+	if m.mem.Escaped() || sys.Present(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], in) != nil {
+		return
+	}
+	p := m.residency
+	for first, end := p.unitRange(lo, hi); first < end; {
+		last := p.units.NextSet(first, end)
+		if first < last {
+			if from, to := p.unitPages(first, last); slices.Contains(in[max(from-lo, 0):min(to, hi)-lo], true) {
+				m.takeOut(first, last)
+			}
+		}
+		first = p.units.NextClear(last, end)
+	}
+}
+
+// takeOut takes the units [first, end) out of the process's memory.
+func (m *mapping) takeOut(first, end int64) {
+	lo, hi := m.residency.unitPages(first, end)
+	_ = sys.Advise(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], sys.DontNeed)
+}
