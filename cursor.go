@@ -77,7 +77,7 @@ func (r *Region) moveCursorFor(err error) bool {
 // the beginning it returns an error wrapping EINVAL.
 func (r *Region) UnreadByte() error {
 	_, err := r.Seek(-1, io.SeekCurrent)
-	if sys.BeforeStart(underlyingError(err)) {
+	if err != nil && sys.BeforeStart(underlyingError(err)) {
 		err = wrap("seek", r.name, syscall.EINVAL)
 	}
 	return err

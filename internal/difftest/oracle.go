@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // target is what calls are played on: a Region, or its oracle.
@@ -274,9 +275,13 @@ func (o *whole) ReadFrom(src io.Reader) (int64, error) {
 // ReadByte reads one byte by Read.
 func (o *whole) ReadByte() (byte, error) { return readByte(o.File) }
 
-// UnreadByte is a Seek by -1.
+// UnreadByte is a Seek by -1, with one error for a place before the beginning.
 func (o *whole) UnreadByte() error {
 	_, err := o.Seek(-1, io.SeekCurrent)
+	var named *fs.PathError
+	if errors.As(err, &named) && sys.BeforeStart(named.Err) {
+		named.Err = syscall.EINVAL
+	}
 	return err
 }
 

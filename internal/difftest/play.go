@@ -59,6 +59,8 @@ func (p *play) step(c call) (differs bool) {
 		c.kind = opReadAt
 	case sys.MappingPinsSize && !p.s.private() && c.kind == opBytes:
 		c.kind = opViewReads // slices would keep the file from being cut
+	case sys.MappingPinsSize && !p.s.private() && p.s.flag&os.O_APPEND != 0 && c.kind == opViewWrites:
+		c.kind = opViewReads // such a handle maps no memory that can be stored to
 	}
 	c = p.harmless(c, before.size)
 	p.did = ""
