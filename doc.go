@@ -4,16 +4,93 @@
 //
 // # Use
 //
-// [Open], [Create] and [OpenFile] stand for their namesakes in package os, and
-// [Map] takes a file that is open already. The result is an [io.ReaderAt],
-// [io.WriterAt], [io.Seeker] and [io.Closer], and whatever else an os.File is,
-// so that it can be passed to io.Copy, bufio and http.ServeContent, or wrapped
-// in an io.SectionReader. It also has the methods of golang.org/x/exp/mmap:
-// changing the import is enough to come from there.
+// The five calls you need:
 //
-// Without a copy, [Region.View] lends the bytes themselves to a function, with
-// faults turned into errors; [Region.Bytes], [Slice] and [Pointer] hand them
-// out until Close, at the caller's risk.
+//   - [Open] opens a file for reading, as os.Open does. [Create], [OpenFile] and
+//     [Map], for a file that is open already, are for the rest.
+//   - [Region.ReadAt] reads bytes into a buffer, and [Region.WriteAt] writes them.
+//   - [Region.View] lends the bytes themselves to a function, without a copy. A
+//     fault in the function is an error. [Region.ViewChunks] is for whole files.
+//   - [Region.Flush] makes durable what was written.
+//   - [Region.Close] ends it all.
+//
+// A Region is an [io.ReaderAt], [io.WriterAt], [io.Seeker] and [io.Closer], and
+// whatever else an os.File is, so that it can be passed to io.Copy, bufio and
+// http.ServeContent, or wrapped in an io.SectionReader. It also has the methods of
+// golang.org/x/exp/mmap: changing the import is enough to come from there.
+//
+// # The methods of a Region by subject
+//
+// Opening: [Open], [Create], [CreateTemp], [OpenFile], [Map], [Anonymous],
+// [DirFS]; [Region.Close]. About the file: [Region.Name], [Region.Size],
+// [Region.Len], [Region.Stat], [Region.Refresh], [Region.Chmod], [Region.Chown],
+// [Region.File], [Region.Fd], [Region.SyscallConn].
+//
+// Reading: [Region.ReadAt], [Region.Read], [Region.ReadByte],
+// [Region.UnreadByte], [Region.At], [Region.Seek], [Region.WriteTo],
+// [Region.Prefetch], [Region.SetReadDeadline].
+//
+// Writing: [Region.WriteAt], [Region.Write], [Region.WriteByte],
+// [Region.WriteString], [Region.ReadFrom], [Region.Truncate], [Region.Allocate],
+// [Region.Reserve], [Region.Discard], [Region.SetWriteDeadline].
+//
+// Memory: [Region.View], [Region.ViewChunks], [ViewSlice]; unguarded are
+// [Region.Bytes], [Slice] and [Pointer]. [Region.Mapped] says whether there is any.
+//
+// Durability: [Region.Flush], [Region.FlushRange], [Region.FlushAsync],
+// [Region.Sync].
+//
+// Control: [Region.Advise], [Region.Resident], [Region.CacheStat],
+// [Region.Evict], [Region.Lock], [Region.Unlock], [Region.Protect],
+// [Region.Release], [Region.Seal]; for the whole process [SetResidentLimit] and
+// [ReadStats].
+//
+// # Which call makes it durable
+//
+//	you want                                       call
+//	everything this Region wrote, after power loss Flush
+//	the same of a part                             FlushRange
+//	the whole file, also what others wrote         Sync
+//	writing to begin now, and no promise           FlushAsync
+//	the name of a new file                         Sync of its directory, by package os
+//
+// Close makes nothing durable.
+//
+// # Which call frees what
+//
+//	you want to give back                          call                       the bytes
+//	memory of this process (RSS)                   Advise, AdviceDontNeed     stay, in the cache
+//	the same, and the system may evict the pages   Advise, AdvicePageOut      stay
+//	pages of the system's cache                    Evict                      stay, on storage
+//	disk blocks inside the file                    Discard                    become zero
+//	the end of the file                            Truncate                   are gone
+//	addresses of a part, for good                  Release                    stay in the file
+//	memory of an anonymous Region                  Discard                    become zero
+//	everything                                     Close                      stay in the file
+//
+// On private memory of a file AdviceDontNeed is refused: it would lose what was
+// written. Discard says there that this is wanted.
+//
+// # Safety
+//
+// All methods but three return errors, whatever happens to the file: it is
+// truncated, its disk fails or is full, another goroutine calls Close. At panics
+// as an index out of range does.
+//
+// Bytes, Slice and Pointer hand out raw memory:
+//
+//   - [Region.Bytes]: a fault outside View ends the process (SIGBUS if the file was
+//     truncated or its storage fails, SIGSEGV after Close or against Protect). The
+//     slice keeps nothing alive. A page that is not in memory is read by a page
+//     fault, which holds a processor and the garbage collector.
+//   - [Slice]: the same. The values have the order of the processor, and another
+//     process can change them while they are read.
+//   - [Pointer]: the same, and there is no length that shows how much is valid.
+//
+// After any of them the addresses of the Region cannot be returned before Close,
+// and are kept apart after it for as long as possible. Inside [Region.View] of the
+// same Region their faults are guarded too. A View of more than 1 MiB may wait in
+// page faults; ViewChunks does not.
 //
 // # What happens to the file
 //
@@ -41,10 +118,12 @@
 //
 // # Concurrency
 //
-// Every method may run beside every other, Close included. ReadAt, WriteAt
-// inside the file, View and Bytes never wait for one another and write to no
-// shared memory. Overlapping reads and writes may be torn: bytes of both may
-// mix at any boundary, as with memory.
+// Every method may run beside every other, Close included. ReadAt and WriteAt
+// inside the file, View and Bytes never wait for one another. ReadAt takes no lock
+// and writes to no shared memory; WriteAt and View raise at most one counter.
+// What changes the file's size or what its pages are holds a lock of the Region
+// across its system call, and Close waits for that. Overlapping reads and writes
+// may be torn: bytes of both may mix at any boundary, as with memory.
 //
 // # Where it differs from os.File
 //
