@@ -129,6 +129,10 @@ func fire() {
 			}
 		}
 	}
+	sweep := agingInterval
+	if addrspace.Limited() {
+		sweep = sweepAll(liveRegions(), now)
+	}
 	ager.mu.Lock()
 	defer ager.mu.Unlock()
 	ager.running = len(ager.regions) > 0
@@ -143,7 +147,7 @@ func fire() {
 	if !now.Before(ager.full) {
 		ager.full = now.Add(agingInterval)
 	}
-	time.AfterFunc(min(ager.interval, time.Until(ager.full)), fire)
+	time.AfterFunc(min(ager.interval, sweep, time.Until(ager.full)), fire)
 }
 
 // majorFaults reports whether the process took faults that waited for storage
@@ -168,7 +172,11 @@ func tickAll(faulted bool) {
 	for _, r := range alive {
 		r.tick(faulted, idle)
 	}
-	sweepAll(alive)
+	for _, r := range alive {
+		if m := r.m.Load(); m != nil && addrspace.Limited() {
+			m.inspect()
+		}
+	}
 	if idle {
 		// Ageing what nobody uses may take a hundredth of a processor.
 		ager.mu.Lock()
@@ -321,15 +329,13 @@ func (r *Region) suspend(m *mapping) (used bool) {
 	return used
 }
 
-// learn puts the pages of [off, off+n) into a set of m's, unless they would be
-// more than [SetResidentLimit] allows, and raises its bound unless the
-// descriptor has to be asked first.
+// learn puts the pages of [off, off+n), which were admitted, into a set of m's,
+// and raises its bound unless the descriptor has to be asked first.
 func (r *Region) learn(m *mapping, set *bitmap.Set, bound *atomic.Int64, off, n int64) {
-	if !r.admit(m, off, n) {
-		return
-	}
 	m.add(set, bound, off, n)
-	m.stillAdmitted(off, n)
+	if !r.memoryOnly() {
+		m.stillAdmitted(m.pageRange(off, n))
+	}
 	r.stillAsked(bound)
 }
 

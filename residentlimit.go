@@ -2,7 +2,9 @@ package mmap
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -72,10 +74,31 @@ func SetResidentLimit(bytes int64) (previous int64) {
 // mapping that lie in the same 64 KiB of addresses. A page becomes known (residency.go)
 // only in a unit that is counted, and pages that are not known are not touched.
 // While there is a limit the bounds of the fast paths stay 0, so every read and
-// write looks at the bitmaps, and leaves a mark on its units. When one was refused, the
-// clock sweeps: units without a mark are forgotten, taken out of the process
-// (MADV_DONTNEED), and no longer counted; the others lose the mark. That is the
-// clock algorithm, with a second as the hand's round.
+// write looks at the bitmaps, and leaves a mark on its units.
+//
+// While memory is wanted that the limit forbids, the clock sweeps. Units without a
+// mark are forgotten, taken out of the process (MADV_DONTNEED), and no longer
+// counted; the others lose the mark. A unit is let in when it is wanted the second time
+// between two sweeps. The time between two sweeps is such that some units are
+// unmarked, and not most: what stays is what is used more often than that.
+
+// sweeper says when the next sweep is due.
+var sweeper struct {
+	mu    sync.Mutex
+	every time.Duration // between two sweeps
+	next  time.Time
+}
+
+// Bounds of the time between two sweeps, and how many bytes one may look at a
+// second: it takes 0.1 ms a GiB.
+const (
+	minSweepInterval = agingInterval / 64
+	maxSwept         = 64 << 30
+)
+
+// residentRefused is set when memory is wanted that the limit forbids, and
+// residentScarce while that was so in the last round.
+var residentRefused, residentScarce atomic.Bool
 
 // aroundShift is the binary logarithm of the pages in a unit: fault_around_bytes
 // of Linux, which other systems do not exceed.
@@ -85,9 +108,6 @@ var aroundShift = func() (shift int) {
 	}
 	return shift
 }()
-
-// residentRefused is set when memory was not let in because of the limit.
-var residentRefused atomic.Bool
 
 // unitRange returns the units that hold the pages [lo, hi).
 func (p *residency) unitRange(lo, hi int64) (first, end int64) {
@@ -110,12 +130,20 @@ func (r *Region) admit(m *mapping, off, n int64) bool {
 	}
 	p := m.residency
 	first, end := p.unitRange(m.pageRange(off, n))
-	if !p.units.Contains(first, end) && !p.admit(m.mem, first, end, r.serve == AccessMemory) {
-		residentRefused.Store(true)
-		return false
+	if !p.units.Contains(first, end) {
+		if force := r.serve == AccessMemory; !force && !p.wantedAgain(first, end) || !p.admit(m.mem, first, end, force) {
+			residentRefused.Store(true)
+			return false
+		}
 	}
 	p.touch(first, end)
 	return true
+}
+
+// wantedAgain reports whether units may be let in if there is room: while memory is
+// scarce, only if they were wanted before since the last sweep.
+func (p *residency) wantedAgain(first, end int64) bool {
+	return !residentScarce.Load() || p.wanted.Add(first, end) == 0
 }
 
 // admit counts the units [first, end) of mem, as far as they are not counted yet,
@@ -130,11 +158,12 @@ func (p *residency) admit(mem *addrspace.Range, first, end int64, force bool) bo
 	return true
 }
 
-// stillAdmitted forgets [off, off+n) if the clock dismissed some of it since it was
+// stillAdmitted forgets the pages [lo, hi) if the clock dismissed some since they were
 // admitted.
-func (m *mapping) stillAdmitted(off, n int64) {
-	if !m.residency.units.Contains(m.residency.unitRange(m.pageRange(off, n))) {
-		m.forget(off, n)
+func (m *mapping) stillAdmitted(lo, hi int64) {
+	if p := m.residency; !p.units.Contains(p.unitRange(lo, hi)) {
+		m.forgetIn(&p.resident, &m.readLimit, lo, hi)
+		m.forgetIn(&p.writable, &m.writeLimit, lo, hi)
 	}
 }
 
@@ -152,53 +181,62 @@ func (m *mapping) noteUse(off, n int64) {
 	}
 }
 
-// sweepAll is what the clock does for the limit. It sweeps the Regions if memory was
-// refused since the last time, once a second for each 4 GiB of the limit.
-func sweepAll(regions []*Region) {
-	const most = 4 << 30
+// sweepAll is what the clock does for the limit, and returns how long it will be until
+// it does so again.
+func sweepAll(regions []*Region, now time.Time) time.Duration {
 	if !addrspace.Limited() {
-		return
+		return agingInterval
+	}
+	sweeper.mu.Lock()
+	defer sweeper.mu.Unlock()
+	if wait := sweeper.next.Sub(now); wait > 0 {
+		return wait
+	}
+	scarce := residentRefused.Swap(false)
+	residentScarce.Store(scarce)
+	kept, gone := int64(0), int64(0)
+	for _, r := range regions {
+		if m := r.m.Load(); m != nil && scarce {
+			k, g := r.sweep(m, true)
+			kept, gone = kept+k, gone+g
+		}
+	}
+	switch {
+	case !scarce || gone > kept:
+		sweeper.every *= 2
+	case gone < kept/8:
+		sweeper.every /= 2
 	}
 	in, _ := addrspace.Resident()
-	sweep := residentRefused.Load() && sweepsSkipped.Add(1) > in/most
-	if sweep {
-		sweepsSkipped.Store(0)
-		residentRefused.Store(false)
-	}
-	for _, r := range regions {
-		m := r.m.Load()
-		if m == nil {
-			continue
-		}
-		m.inspect()
-		if sweep {
-			r.sweep(m, true)
-		}
-	}
+	least := max(minSweepInterval, time.Duration(in)*agingInterval/maxSwept)
+	sweeper.every = max(min(sweeper.every, agingInterval), min(least, agingInterval))
+	sweeper.next = now.Add(sweeper.every)
+	return sweeper.every
 }
 
-// sweepsSkipped counts the seconds since the last sweep.
-var sweepsSkipped atomic.Int64
-
 // sweep takes units of m out of the process: all, or those that were not
-// touched since the last sweep.
-func (r *Region) sweep(m *mapping, untouched bool) {
+// touched since the last sweep. It returns how many it kept, and how many are gone.
+func (r *Region) sweep(m *mapping, untouched bool) (kept, gone int64) {
 	p := m.residency
-	for first := p.units.NextSet(0, p.units.N); first < p.units.N; {
-		end := min(p.units.NextClear(first, p.units.N), first+64) // small steps: touched may change
+	p.wanted.Remove(0, p.units.N)
+	for first := p.units.NextSet(0, p.units.N); first < p.units.N; first = p.units.NextSet(first, p.units.N) {
+		end := p.units.NextClear(first, p.units.N)
+		marked := end
 		if untouched {
-			if at := p.touched.NextSet(first, end); at == first {
-				end = p.touched.NextClear(first, end)
-				p.touched.Remove(first, end)
-			} else {
-				m.dismiss(first, at)
-				end = at
-			}
-		} else {
-			m.dismiss(first, end)
+			marked = p.touched.NextSet(first, end)
 		}
-		first = p.units.NextSet(end, p.units.N)
+		if first < marked {
+			m.dismiss(first, marked)
+			gone += marked - first
+			first = marked
+			continue
+		}
+		marked = p.touched.NextClear(first, end)
+		p.touched.Remove(first, marked)
+		kept += marked - first
+		first = marked
 	}
+	return kept, gone
 }
 
 // dismiss takes the units [first, end) out of the process. It counts them as
@@ -240,15 +278,49 @@ func (m *mapping) inspect() {
 }
 
 // settle lets [off, off+n), which was admitted, into the process now and not at a
-// touch, and takes out what came with it. Linux maps all of a large folio, up to
-// 2 MiB, when one page of it is touched.
+// touch, and takes out what came with it: Linux maps all of a large folio, up to
+// 2 MiB, when one page of it is touched. What came of the same units is known as
+// well.
 func (r *Region) settle(m *mapping, off, n int64) {
 	if !addrspace.Limited() || r.memoryOnly() {
 		return
 	}
 	_ = sys.Populate(m.pagesOf(off, n), false)
-	m.takeOutUncounted(m.residency.blockPages(m.pageRange(off, n)))
+	p := m.residency
+	lo, hi := m.pageRange(off, n)
+	if few := p.folios.Load(); few < wellKnown || few%wellKnown == 0 {
+		first, end := p.blockPages(lo, hi)
+		if m.takeOutUncounted(first, end) {
+			p.folios.Store(0)
+		} else {
+			p.folios.Add(1)
+		}
+	} else {
+		p.folios.Add(1) // inspect finds what this does not
+	}
+	if r.attrs.get() != nil {
+		return // not all of it may be read
+	}
+	lo, hi = p.unitPages(p.unitRange(lo, hi))
+	hi = min(hi, (m.lead+m.backed.Load())>>pageShift)
+	if lo >= hi {
+		return
+	}
+	in := make([]bool, hi-lo)
+	if sys.Present(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], in) != nil {
+		return
+	}
+	for i, is := range in {
+		if page := lo + int64(i); is {
+			p.resident.Add(page, page+1)
+		}
+	}
+	m.stillAdmitted(lo, hi)
 }
+
+// wellKnown is after how many pages that came alone it is taken for granted that
+// they do, but for one in so many.
+const wellKnown = 16
 
 // blockShift is the binary logarithm of the pages in a block, of which a fault maps
 // no more than one: the pages of one table.
@@ -263,11 +335,11 @@ func (p *residency) blockPages(lo, hi int64) (first, end int64) {
 
 // takeOutUncounted takes out what the process has of the pages [lo, hi), but for
 // the units that are counted. Where bytes have escaped they may be the caller's,
-// and stay.
-func (m *mapping) takeOutUncounted(lo, hi int64) {
+// and stay. It reports whether there was anything.
+func (m *mapping) takeOutUncounted(lo, hi int64) (found bool) {
 	in := make([]bool, hi-lo)
 	if m.mem.Escaped() || sys.Present(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], in) != nil {
-		return
+		return false
 	}
 	p := m.residency
 	for first, end := p.unitRange(lo, hi); first < end; {
@@ -275,10 +347,12 @@ func (m *mapping) takeOutUncounted(lo, hi int64) {
 		if first < last {
 			if from, to := p.unitPages(first, last); slices.Contains(in[max(from-lo, 0):min(to, hi)-lo], true) {
 				m.takeOut(first, last)
+				found = true
 			}
 		}
 		first = p.units.NextClear(last, end)
 	}
+	return found
 }
 
 // takeOut takes the units [first, end) out of the process's memory.
