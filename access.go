@@ -142,7 +142,7 @@ func (r *Region) viewCopy(off, n int64, fn func(b []byte) error) error {
 	if err != nil {
 		return wrap("view", r.name, r.closedOr(err))
 	}
-	return fn(b)
+	return r.callGuarded(b, fn)
 }
 
 // copyRange returns a copy of n bytes at off; n may be ToEnd.

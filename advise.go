@@ -52,22 +52,30 @@ func (r *Region) advise(off, n int64, a Advice) error {
 }
 
 // Prefetch starts reading all the spans and waits for none; they may overlap
-// and come in any order. A span that is not inside the Region is an error, and
-// then nothing was started. Where the system has no such call it does nothing.
+// and come in any order, and what lies past the end is left out. A span that no
+// file could have is an error, and then nothing was started. Where the system has no such call it does nothing.
 func (r *Region) Prefetch(spans ...Span) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
+	if r.unsized {
+		return wrap("prefetch", r.name, r.closedOr(r.neverMapped))
+	}
 	for _, s := range spans {
-		if _, err := r.checkRange(s.Off, s.Len); err != nil {
-			return wrap("prefetch", r.name, err)
+		_, err := r.clipRange(s.Off, s.Len)
+		if err == nil && r.unsized {
+			err = errors.ErrUnsupported
+		}
+		if err != nil || r.isClosed() {
+			return wrap("prefetch", r.name, r.closedOr(err))
 		}
 	}
 	if !AdviceWillNeed.Supported() {
 		return nil
 	}
 	for _, s := range spans {
-		if c, err := r.pageSpanOf(s.Off, s.Len); err == nil && !c.empty() {
+		n, _ := r.clipRange(s.Off, s.Len)
+		if c, err := r.pageSpanOf(s.Off, n); err == nil && !c.empty() {
 			_ = sys.Advise(c.bytes(), sys.WillNeed)
 			runtime.KeepAlive(c.m)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -348,7 +349,7 @@ func TestPrefetchNothing(t *testing.T) {
 	r := openMapped(t, newFile(t, pattern(0, int(16*page))), os.O_RDWR, nil)
 	ctlAdvise(t, r, 0, mmap.ToEnd, mmap.AdviceRandom)
 	ctlEvict(t, r)
-	for _, bad := range []mmap.Span{{Off: -1, Len: 1}, {Off: 16 * page, Len: 1}, {Off: 0, Len: -2}} {
+	for _, bad := range []mmap.Span{{Off: -1, Len: 1}, {Off: math.MaxInt64, Len: 1}, {Off: 0, Len: -2}} {
 		if err := r.Prefetch(mmap.Span{Len: mmap.ToEnd}, bad); err == nil {
 			t.Errorf("Prefetch of %v worked", bad)
 		}

@@ -446,6 +446,7 @@ func (r *Region) mapReopened() {
 	if _, err := r.remap(r.size.Load(), 0); err != nil {
 		r.mapErr = notMapped(err)
 		r.m.Store(nil)
+		r.member.setMapped(false)
 		m.mem.Supersede()
 	}
 }
@@ -510,6 +511,7 @@ func (r *Region) ageBlock(m *mapping, lo, end int64) {
 	}
 	from, to := lo<<pageShift, min(hi<<pageShift, end)
 	if c, err := r.cachestat(m, from, to); err == nil && int64(c.Cached) < seen {
+		counters.evictedPages.Add(uint64(seen - int64(c.Cached)))
 		m.forget(from-m.lead, to-from)
 		m.residency.probed.Remove(lo/probePages, lo/probePages+1)
 	}

@@ -173,6 +173,24 @@ func (r *Region) storeZeroPage(m *mapping, off int64, zeros, have []byte) error 
 	return err
 }
 
+// discardPages gives the pages of s back. What was advised lasts. mu is held.
+func (r *Region) discardPages(s pageSpan) (err error) {
+	b := s.bytes()
+	r.attrs.get().runs(s.lo, s.hi, func(a pageAttr, lo, hi int64) {
+		switch part := b[lo-s.lo : hi-s.lo]; {
+		case err != nil:
+		case a.locked:
+			err = syscall.EINVAL
+		default:
+			err = sys.DiscardPages(part, r.prot&^a.denied|a.granted, r.f == nil)
+			for _, advice := range a.advice() {
+				_ = sys.Advise(part, sys.Advice(advice))
+			}
+		}
+	})
+	return err
+}
+
 // discardPrivate gives the pages of private or anonymous memory back, and zeroes the
 // edges of anonymous memory. Pinned pages cannot be given back: they are
 // zeroed too.
@@ -187,7 +205,7 @@ func (r *Region) discardPrivate(off, n int64, toEnd bool) error {
 		if r.f != nil {
 			s.forget()
 		}
-		return sys.DiscardPages(s.bytes())
+		return r.discardPages(s)
 	}})
 	if err != nil && (r.f != nil || !errors.Is(err, syscall.EINVAL)) {
 		return err

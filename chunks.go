@@ -79,9 +79,7 @@ func (r *Region) ViewChunks(off, n, size, overlap int64, fn func(off int64, b []
 		if next < end {
 			r.startReading(next, min(size, end-next))
 		}
-		if c > maxViewPopulate {
-			r.bringInRange(at, c)
-		}
+		r.bringInRange(at, c)
 		if err := r.View(at, c, show); err != nil {
 			if failed != nil {
 				return err
@@ -105,12 +103,17 @@ func (r *Region) startReading(off, n int64) {
 	}
 }
 
-// bringInRange brings a range in that View would not. Where that fails, View
-// finds out why.
+// bringInRange brings a range in. Where that fails the file may have been cut:
+// then View must not show what the Region believed to be there.
 func (r *Region) bringInRange(off, n int64) {
 	m, n, err := r.mappedRange(off, n)
-	if err == nil && m != nil && r.f != nil && off+n > m.readLimit.Load() && !r.isResident(m, off, n) && r.bringIn(m, off, n) {
+	if err != nil || m == nil || r.f == nil || off+n <= m.readLimit.Load() || r.isResident(m, off, n) {
+		return
+	}
+	if r.bringIn(m, off, n) {
 		r.markResident(m, off, n)
+	} else {
+		r.refreshSize()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -401,8 +402,11 @@ var closedCalls = map[string]func(r *mmap.Region) error{
 	"Unlock":       func(r *mmap.Region) error { return r.Unlock(0, 1) },
 	"Protect":      func(r *mmap.Region) error { return r.Protect(0, 1, mmap.ProtRead) },
 	"Allocate":     func(r *mmap.Region) error { return r.Allocate(0, 1) },
+	"Evict":        func(r *mmap.Region) error { return r.Evict(0, 1) },
 	"Reserve":      func(r *mmap.Region) error { return r.Reserve(0, 1) },
 	"Discard":      func(r *mmap.Region) error { return r.Discard(0, 1) },
+	"ViewChunks":   func(r *mmap.Region) error { return r.ViewChunks(0, 1, 0, 0, func(int64, []byte) error { return nil }) },
+	"ViewSlice":    func(r *mmap.Region) error { return mmap.ViewSlice(r, 0, 1, func([]byte) error { return nil }) },
 	"Release":      func(r *mmap.Region) error { return r.Release(0, 1) },
 	"Mapped":       func(r *mmap.Region) error { return r.Mapped() },
 	"Refresh":      func(r *mmap.Region) error { _, err := r.Refresh(); return err },
@@ -433,6 +437,81 @@ func TestClosedIsComplete(t *testing.T) {
 		}
 		if closedCalls[m.Name] == nil {
 			t.Errorf("%s is not tested after Close", m.Name)
+		}
+	}
+}
+
+// TestInvalid: every method of a nil Region, and of one that no function of the
+// package made, returns os.ErrInvalid as those of a nil *os.File do, and touches
+// nothing: least of all the descriptor 0.
+func TestInvalid(t *testing.T) {
+	stdin, err := os.Stdin.Stat()
+	if err != nil {
+		t.Skip("no standard input: ", err)
+	}
+	for kind, r := range map[string]*mmap.Region{"nil": nil, "zero": new(mmap.Region)} {
+		for name, call := range closedCalls {
+			if err := call(r); !errors.Is(err, os.ErrInvalid) {
+				t.Errorf("%s of a %s Region: %v", name, kind, err)
+			}
+		}
+		if err := r.Close(); !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("Close of a %s Region: %v", kind, err)
+		}
+		if r.Name() != "" || r.Size() != 0 || r.Len() != 0 || r.Bytes() != nil || r.Fd() != ^uintptr(0) {
+			t.Errorf("a %s Region has something", kind)
+		}
+		if v := panicOf(func() { r.At(0) }); v == nil {
+			t.Errorf("At of a %s Region returns", kind)
+		}
+	}
+	if now, err := os.Stdin.Stat(); err != nil || now.Size() != stdin.Size() {
+		t.Errorf("standard input changed: %v", err)
+	}
+}
+
+// TestCloseIsOneMoment: once any call has returned os.ErrClosed, no call that
+// begins later succeeds, of whichever goroutine and however it is served.
+func TestCloseIsOneMoment(t *testing.T) {
+	rounds := 2000
+	if testing.Short() {
+		rounds = 300
+	}
+	name := newFile(t, pattern(1, 64<<10))
+	for round := range rounds {
+		r := openRegion(t, name, os.O_RDWR, nil)
+		if round%2 == 0 {
+			_ = r.View(0, 1, func([]byte) error { return nil })
+			for range 3 {
+				_, _ = r.WriteAt([]byte{1}, 5)
+			}
+		}
+		var moment atomic.Bool // some call has returned os.ErrClosed
+		watch := func(calls ...func() error) func() {
+			return func() {
+				for i := 0; i < 200; i++ {
+					for _, call := range calls {
+						was := moment.Load()
+						switch err := call(); {
+						case errors.Is(err, os.ErrClosed):
+							moment.Store(true)
+						case err == nil && was:
+							t.Errorf("round %d: a call succeeds after another said os.ErrClosed", round)
+							return
+						}
+					}
+				}
+			}
+		}
+		b := make([]byte, 10)
+		parallel(
+			watch(func() error { _, err := r.WriteAt([]byte{1}, 5); return err }, func() error { _, err := r.Seek(0, io.SeekStart); return err }),
+			watch(func() error { _, err := r.ReadAt(b, 5); return err }, func() error { _, err := r.Stat(); return err }),
+			watch(func() error { return r.Flush() }, func() error { return r.Truncate(64 << 10) }),
+			func() { runtime.Gosched(); r.Close() },
+		)
+		if t.Failed() {
+			return
 		}
 	}
 }

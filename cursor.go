@@ -33,7 +33,8 @@ type cursor struct {
 	sync.Mutex // guards what follows
 	off        int64
 	inFD       bool
-	lent       bool // a WriteTo is handing on the bytes at off
+	lent       bool    // a WriteTo is handing on the bytes at off
+	write      fdWrite // of Write
 
 	lending sync.Mutex // held by that WriteTo
 }
@@ -42,6 +43,14 @@ type cursor struct {
 // while they are handed on.
 func (c *cursor) lockForReading() {
 	c.Lock()
+	if c.lent {
+		c.waitForLent()
+	}
+}
+
+// waitForLent waits until nobody hands on the bytes at the cursor. c is locked,
+// before and after.
+func (c *cursor) waitForLent() {
 	for c.lent {
 		c.Unlock()
 		c.lending.Lock()
@@ -98,6 +107,9 @@ func (r *Region) moveCursorFor(err error) bool {
 // the beginning it returns an error wrapping EINVAL.
 func (r *Region) UnreadByte() error {
 	_, err := r.Seek(-1, io.SeekCurrent)
+	if sys.BeforeStart(underlyingError(err)) {
+		err = wrap("seek", r.name, syscall.EINVAL)
+	}
 	return err
 }
 
@@ -111,7 +123,11 @@ func (r *Region) Seek(offset int64, whence int) (int64, error) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	if r.cursor.inFD {
-		return r.f.Seek(offset, whence)
+		at, err := r.f.Seek(offset, whence)
+		if err == nil && whence == io.SeekEnd {
+			r.noteFileSize(at - offset)
+		}
+		return at, err
 	}
 	at, err := r.seek(offset, whence)
 	if err != nil {

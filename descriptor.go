@@ -3,6 +3,7 @@ package mmap
 import (
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,7 +26,11 @@ type backing struct {
 	unsized     bool   // not a file with a size: everything goes through the descriptor
 	ownOffset   bool   // the descriptor's offset is ours to move
 	serve       Access // who serves reads and writes, as the caller wants it
+	incoherent  bool   // memory and descriptor may show different bytes
 	neverMapped error  // why everything goes through the descriptor; nil: it may be mapped
+
+	member  *membership     // how it counts in the gauges of Stats
+	dropped runtime.Cleanup // of a Region that nobody closes
 
 	noCachestat atomic.Bool // the system does not tell what is cached
 	noNowait    atomic.Bool // the file cannot be read without waiting
@@ -54,6 +59,14 @@ func (d *descriptor) fstat() (sys.Info, error) {
 		info.Size = d.size
 	}
 	return info, err
+}
+
+// coherent reports whether memory and descriptor always show the same bytes.
+func (d *descriptor) coherent() (is bool) {
+	if !sys.RemoteDiffers {
+		return sys.Coherent
+	}
+	return d.withFD(func(fd uintptr) { is = !sys.IsRemote(fd) }) == nil && is
 }
 
 // seekable reports whether the file has an offset.
@@ -144,17 +157,6 @@ func (d *descriptor) pread(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// pwrite writes p at off and counts what arrived before an error: see
-// sys.Pwrite. The error has no name.
-func (d *descriptor) pwrite(p []byte, off int64) (int, error) {
-	op := newFDOp(fdPwrite)
-	op.b, op.off = p, off
-	err := d.do(op)
-	n := int(op.n)
-	op.release()
-	return n, err
-}
-
 // withFD runs fn with the descriptor. Anonymous memory has none and gets 0.
 func (d *descriptor) withFD(fn func(fd uintptr)) error {
 	if d.f == nil {
@@ -201,7 +203,6 @@ const (
 	fdCachestat
 	fdPreadNowait
 	fdPread
-	fdPwrite
 	fdSeekable
 )
 
@@ -246,10 +247,6 @@ func (op *fdOp) call(fd uintptr) {
 	case fdPread:
 		var n int
 		n, op.err = sys.Pread(fd, op.b, op.off)
-		op.n = int64(n)
-	case fdPwrite:
-		var n int
-		n, op.err = sys.Pwrite(fd, op.b, op.off)
 		op.n = int64(n)
 	case fdSeekable:
 		if sys.Seekable(fd) {

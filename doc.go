@@ -74,6 +74,52 @@
 // io methods use the descriptor and View writes back what was stored. All
 // others (Plan 9, js, wasip1) run on the descriptor alone: Bytes is nil, and
 // View an error wrapping [errors.ErrUnsupported].
+//
+// What no test here can show, because it is the system's:
+//
+// Everywhere:
+//
+//   - Reads from memory do not move the file's access time.
+//   - A WriteAt to pages that were written before returns nil on a file system
+//     that has gone read-only meanwhile; Flush says it.
+//   - fcntl(2) record locks belong to the process, and closing any descriptor of
+//     the file drops them: Map and Close do that to the locks of a library that
+//     has the same file open. Locks of flock(2) and open file descriptions stay.
+//   - C code of the program that handles SIGBUS or SIGSEGV itself gets the faults
+//     of memory first, and may end the process.
+//   - A View of more than 1 MiB of a file that this very process serves by FUSE may
+//     fault in Go code, and with GOMAXPROCS=1 nobody is left to answer.
+//
+// Windows:
+//
+//   - While a file is mapped nobody, other processes included, can cut, replace
+//     or delete it, whatever it was shared for. A file is mapped after eight
+//     reads; [AccessDescriptor] prevents that. Close lets go at once from Windows
+//     10 of 2018 and Windows Server 2019 on, and before them when the garbage
+//     collector has proved that nobody uses the memory.
+//   - Locks on ranges of bytes do not bind memory. [Map] opens the file anew, and
+//     a lock that was taken by the caller's handle keeps the Region's out: ReadAt
+//     then fails by the descriptor and works from memory.
+//   - The time of the last write may not move for stores, which WriteAt may make.
+//   - With O_APPEND memory cannot be written.
+//   - Executable memory is for files that the process may execute, and only if
+//     Options.Prot asked for it.
+//   - Views of a file on another host are not kept like what ReadFile and WriteFile
+//     do: reads and writes use the descriptor, as on OpenBSD.
+//   - An anonymous Region's Discard takes the pages away for a moment: View and
+//     slices may fault beside it. If the system then has no memory to put in their
+//     place, Discard fails, and they fault from then on.
+//
+// Darwin: Flush is F_FULLFSYNC, which waits for the drive; where the file system
+// does not know it, it is F_BARRIERFSYNC or fsync(2), which leave bytes in the
+// drive's cache.
+//
+// OpenBSD: while bytes are lent or handed out every read and write by the
+// descriptor synchronises their pages (msync(2)), before and after. What another
+// process writes shows in memory at the next View.
+//
+// Sandboxes: what a seccomp filter refuses is done without; [Region.Resident] is an
+// error where mincore(2) is denied, as by systemd's @system-service.
 package mmap
 
 import (

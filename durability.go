@@ -176,7 +176,9 @@ func (r *Region) sticky() error {
 func (r *Region) setSticky(err error) {
 	if err != nil && !r.closing.Load() && losesWrites(err) {
 		kept := err // or every err would be allocated, nil ones too
-		r.stickyErr.CompareAndSwap(nil, &kept)
+		if r.stickyErr.CompareAndSwap(nil, &kept) {
+			counters.failedFlushes.Add(1)
+		}
 	}
 }
 
@@ -185,5 +187,5 @@ func (r *Region) setSticky(err error) {
 func losesWrites(err error) bool {
 	var once warning
 	return !errors.As(err, &once) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, errors.ErrUnsupported) &&
-		!errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EINTR) && !sys.NoMemory(err)
+		!errors.Is(err, syscall.EINVAL) && !sys.Transient(err) && !sys.NoMemory(err)
 }

@@ -86,7 +86,8 @@ func (r *Region) prepareExtend(off int64) bool {
 // zeroPastEOF makes the bytes past the end of the file zero, up to the end of
 // the EOF page, if anything may have been stored there. mu is held.
 func (r *Region) zeroPastEOF() {
-	const rounds = 100 // each means that another write came between
+	const rounds, failures = 100, 3 // each round more means that another write came between
+	failed := 0
 	if !r.eofPageDirty || r.effectiveProt()&(sys.Read|sys.Write) != sys.Read|sys.Write || r.refreshSizeLocked() != nil {
 		return
 	}
@@ -97,14 +98,17 @@ func (r *Region) zeroPastEOF() {
 		}
 		size, end := m.pastEOF(r.size.Load())
 		words := m.wordsPastEOF(size, end)
-		if len(words) == 0 {
-			return
+		if len(words) == 0 || failed == failures {
+			return // or the page may be read and not written: Protect
 		}
 		r.awaitWrites()
-		m.zeroWords(words, max(size, r.size.Load()), end, func() int64 {
+		swapped := m.zeroWords(words, max(size, r.size.Load()), end, func() int64 {
 			r.awaitWrites()
 			return r.size.Load()
 		})
+		if failed++; swapped {
+			failed = 0
+		}
 	}
 }
 
@@ -158,10 +162,11 @@ func (m *mapping) wordsPastEOF(from, end int64) (words []eofWord) {
 }
 
 // zeroWords zeroes the bytes of the words that lie in [from, end), and not
-// before what askSize then says to be the end of the file.
-func (m *mapping) zeroWords(words []eofWord, from, end int64, askSize func() int64) {
+// before what askSize then says to be the end of the file. It reports whether it
+// could swap any of them.
+func (m *mapping) zeroWords(words []eofWord, from, end int64, askSize func() int64) bool {
 	if from >= end {
-		return // it has grown over all of them
+		return true // it has grown over all of them
 	}
 	_ = sys.Populate(m.pagesOf(from, end-from), true)
 	var tagged []eofWord // beside words: as they are now
@@ -176,6 +181,7 @@ func (m *mapping) zeroWords(words []eofWord, from, end int64, askSize func() int
 	for i, w := range kept {
 		m.swapWord(w.off, tagged[i].is, w.with(from, end, [wordSize]byte{}).is)
 	}
+	return len(kept) > 0
 }
 
 // randomTag returns what stands for a stale word. It is no text that a log may

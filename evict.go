@@ -13,8 +13,8 @@ import (
 // Evict takes the n bytes from off on out of the system's page cache, so that
 // they no longer take memory and the next read comes from storage; n may be
 // [ToEnd]. Dirty pages are written first, and Evict waits for that; it makes
-// nothing durable. Pages that lie partly outside the range stay, but for the
-// file's last one. Nothing is lost, and slices, Views and every method go on as
+// nothing durable. Pages, and large folios, that lie partly outside the range stay,
+// but for the file's last page. Nothing is lost, and slices, Views and every method go on as
 // before.
 //
 // It is a request: pages that another process has mapped stay, and so does what

@@ -3,6 +3,7 @@ package mmap_test
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -222,4 +223,45 @@ func ExampleRegion_Write() {
 	// Output:
 	// 27
 	// record 1
+}
+
+// Reserve takes the disk blocks before they are needed, so that a log does not
+// run out of space in the middle of a record. Its size stays what was written.
+func ExampleRegion_Reserve() {
+	r, err := mmap.CreateTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(r.Name())
+	defer r.Close()
+	if err := r.Reserve(0, 1<<20); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		log.Fatal(err) // no space
+	}
+	if _, err := r.WriteString("first record\n"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(r.Size())
+	// Output: 13
+}
+
+// Evict gives back the memory of what will not be read again soon.
+func ExampleRegion_Evict() {
+	r, err := mmap.CreateTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(r.Name())
+	defer r.Close()
+	if _, err := r.WriteString("read once a year"); err != nil {
+		log.Fatal(err)
+	}
+	if err := r.Evict(0, mmap.ToEnd); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		log.Fatal(err)
+	}
+	text := make([]byte, 4)
+	if _, err := r.ReadAt(text, 0); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", text)
+	// Output: read
 }

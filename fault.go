@@ -57,6 +57,11 @@ func (r *Region) faultOffset(v any) (off int64, ours bool) {
 // and then the memory inside a system call. Access is Read or Write where it
 // is known what the touch was.
 func (r *Region) diagnose(off int64, access sys.Prot) error {
+	return countFault(r.causeOf(off, access))
+}
+
+// causeOf is diagnose, uncounted.
+func (r *Region) causeOf(off int64, access sys.Prot) error {
 	switch {
 	case r.closing.Load():
 		return r.closedOr(nil)
@@ -102,7 +107,7 @@ func (r *Region) diagnoseStore(off int64) error {
 	}
 	defer runtime.KeepAlive(m)
 	page := m.pagesOf(off, 1)
-	if sys.Populate(page, true) == nil || r.memoryOnly() {
+	if r.memoryOnly() || sys.PopulateStores && sys.Populate(page, true) == nil {
 		return r.closedOr(sys.Fault)
 	}
 	if err := r.diagnoseRead(off); err != nil {

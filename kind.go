@@ -89,8 +89,8 @@ func (d *descriptor) suits(flag int, k fileKind, o Options) error {
 		return fmt.Errorf("%s with %v: %w", o.offsets(), &k, errors.ErrUnsupported)
 	case memory != "" && !k.mappable():
 		return fmt.Errorf("%s with %v: %w", memory, &k, ErrNotMapped)
-	case o.Access == AccessMemory && !sys.Coherent:
-		return fmt.Errorf("AccessMemory on a system where memory does not show what is written: %w", ErrNotMapped)
+	case o.Access == AccessMemory && !d.coherent():
+		return fmt.Errorf("AccessMemory where memory does not show what is written: %w", ErrNotMapped)
 	case memory != "" && k.info.Regular && k.info.Size == 0 && d.generated(o.Offset):
 		return fmt.Errorf("%s with a file whose bytes are made up as they are read: %w", memory, ErrNotMapped)
 	case o.Length > 0 && k.sized() && o.Offset+o.Length > k.info.Size && !grows:

@@ -1,11 +1,8 @@
 package mmap_test
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -162,21 +159,4 @@ func cpuTime() time.Duration {
 		panic(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// succeed runs a child and passes on its result.
-func succeed(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case err != nil && !errors.As(err, &exit):
-		t.Skip("no such child process: ", err)
-	case err == nil && bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("in the child process: %s", out)
-	case err != nil:
-		t.Fatalf("the child process: %v\n%s", err, out)
-	case !bytes.Contains(out, []byte("--- PASS")):
-		t.Fatalf("the child process did not run the test:\n%s", out)
-	}
 }

@@ -1,6 +1,7 @@
 package mmap_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -94,11 +95,24 @@ func newFile(t testing.TB, data []byte) string {
 	return name
 }
 
+// mapNow maps r, which may be empty, and does not keep its memory where that
+// would keep the file from being cut.
+func mapNow(r *mmap.Region) {
+	if sys.MappingPinsSize {
+		_ = r.View(0, mmap.ToEnd, func([]byte) error { return nil })
+		return
+	}
+	r.Bytes()
+}
+
 // openMapped opens name, reads until it is mapped, and closes it with the
 // test. (A View would map it too, but is a store as far as Flush can tell.)
 func openMapped(t testing.TB, name string, flag int, opts *mmap.Options) *mmap.Region {
 	t.Helper()
 	r := openRegion(t, name, flag, opts)
+	if !sys.Coherent {
+		mapNow(r) // there reads do not
+	}
 	for range 100 {
 		if _, n, _ := mmap.Memory(r); n > 0 {
 			return r
@@ -180,4 +194,21 @@ func parallel(fns ...func()) {
 		<-done
 	}
 	runtime.KeepAlive(fns)
+}
+
+// succeed runs a child and passes on its result.
+func succeed(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &exit):
+		t.Skip("no such child process: ", err)
+	case err == nil && bytes.Contains(out, []byte("--- SKIP")):
+		t.Skipf("in the child process: %s", out)
+	case err != nil:
+		t.Fatalf("the child process: %v\n%s", err, out)
+	case !bytes.Contains(out, []byte("--- PASS")):
+		t.Fatalf("the child process did not run the test:\n%s", out)
+	}
 }

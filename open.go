@@ -184,6 +184,7 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 	if err := r.mapIfAsked(o); err != nil {
 		return nil, wrap("map", name, err)
 	}
+	r.join()
 	return r, nil
 }
 
@@ -218,6 +219,7 @@ func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error)
 			opened: true, fdWritable: writable(flag), ownOffset: k.own, serve: o.Access,
 			appendMode: flag&os.O_APPEND != 0 && !o.Private,
 			syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
+			incoherent: !d.coherent(),
 			unsized:    !k.sized(), neverMapped: k.neverMapped(flag, o),
 		},
 		access: access{prot: o.memoryProt(flag)},
@@ -229,10 +231,13 @@ func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error)
 	r.cursor.inFD = !k.seekable || (r.unsized || r.appendMode || flag&sys.Direct != 0) && r.mayMoveFD()
 	r.size.Store(r.clampToWindow(k.info.Size))
 	r.clock.changed.Store(k.info.Changed)
-	if r.neverMapped != nil {
-		return r, nil
+	if r.neverMapped == nil {
+		if err := r.mapIfAsked(o); err != nil {
+			return nil, err
+		}
 	}
-	return r, r.mapIfAsked(o)
+	r.join()
+	return r, nil
 }
 
 // writable reports whether a file opened with flag can be written.
@@ -334,6 +339,7 @@ func (r *Region) Close() error {
 		err = firstError(r.f.Close(), err)
 	}
 	r.closed.Store(true)
+	r.leave()
 	return wrap("close", r.name, err)
 }
 

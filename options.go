@@ -212,10 +212,10 @@ const (
 	AdviceSequential    = Advice(sys.Sequential)    // read ahead far, drop behind early
 	AdviceRandom        = Advice(sys.Random)        // do not read ahead
 	AdviceWillNeed      = Advice(sys.WillNeed)      // start reading now; PrefetchVirtualMemory on Windows
-	AdviceDontNeed      = Advice(sys.DontNeed)      // unmap the pages, whole pages only; what was stored to a file stays. On anonymous memory the bytes become zero; on private memory of a file it is refused, see [Region.Discard]
+	AdviceDontNeed      = Advice(sys.DontNeed)      // unmap the pages, whole pages only; what was stored to a file stays. On anonymous memory of Linux the bytes become zero, elsewhere they stay; on private memory of a file it is refused, see [Region.Discard]
 	AdviceFree          = Advice(sys.Free)          // anonymous memory, whole pages only: the bytes may become zero at any time until the page is written again
 	AdviceCold          = Advice(sys.Cold)          // evict these first, whole pages only
-	AdvicePageOut       = Advice(sys.PageOut)       // evict now, whole pages only
+	AdvicePageOut       = Advice(sys.PageOut)       // evict now, whole pages only: clean pages that this process alone has mapped. What lies in the page cache without being mapped stays, and so does what is dirty or mapped by others: see [Region.Evict]
 	AdviceHugePage      = Advice(sys.HugePage)      // use huge pages
 	AdviceNoHugePage    = Advice(sys.NoHugePage)    // use small pages
 	AdviceCollapse      = Advice(sys.Collapse)      // make huge pages of what is there, now

@@ -105,6 +105,7 @@ func (r *Region) readMapped(m *mapping, p []byte, off int64, how reading) (int, 
 	if n == len(p) {
 		return n, nil
 	}
+	counters.served.Add(1)
 	m.forget(off, int64(len(p)))
 	// If the file was cut, it may end in the last page that came.
 	n -= int(min(int64(n), pageSize))
@@ -139,6 +140,7 @@ func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 		}
 		return n, err
 	}
+	r.syncExposed(off, int64(len(p)))
 	n, err := r.readWindow(p, off, how)
 	size, end := r.size.Load(), off+int64(n)
 	switch {
@@ -184,7 +186,7 @@ const maxNowaitRead = 32 << 10
 // theirs; and only then wait. That doubles the reads in flight.
 func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 	if len(p) <= maxNowaitRead && !r.noNowait.Load() && r.m.Load() != nil {
-		now, err := r.preadNowait(p, off)
+		now, err := countRead(r.preadNowait(p, off))
 		if errors.Is(err, errors.ErrUnsupported) {
 			r.noNowait.Store(true)
 		}
@@ -199,7 +201,7 @@ func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 	if how == once {
 		more, err = r.readOnce(p[n:], off+int64(n))
 	} else {
-		more, err = r.f.ReadAt(p[n:], off+int64(n))
+		more, err = countRead(r.f.ReadAt(p[n:], off+int64(n)))
 	}
 	return n + more, err
 }
@@ -207,7 +209,7 @@ func (r *Region) readFile(p []byte, off int64, how reading) (n int, err error) {
 // readOnce is one read(2), with the result of [os.File.Read]: a file whose reads are
 // short may have more, and may let wait for it.
 func (r *Region) readOnce(p []byte, off int64) (int, error) {
-	n, err := r.pread(p, off)
+	n, err := countRead(r.pread(p, off))
 	if n == 0 && err == nil {
 		err = io.EOF
 	}
@@ -242,7 +244,7 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 	if r.f != nil {
 		_ = r.bringIn(m, off, int64(len(want))) // what waits, waits there
 	}
-	n := m.loadPages(want, off)
+	n := r.retryAnonymous(len(want), func() int { return m.loadPages(want, off) })
 	if r.f != nil && n == len(want) {
 		r.markResident(m, off, int64(n))
 	}
@@ -257,6 +259,21 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// retryAnonymous makes a copy of n bytes, and returns how much of it was done.
+// Anonymous memory that faults is tried once more, under mu: on Windows a
+// Discard takes its pages away for a moment.
+func (r *Region) retryAnonymous(n int, move func() int) int {
+	done := move()
+	if done < n && r.f == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.closed.Load() {
+			done = move()
+		}
+	}
+	return done
 }
 
 // loadPages is load in pieces that end where pages end.
@@ -276,14 +293,20 @@ func (r *Region) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if len(p) == 0 && r.f != nil {
-		return r.f.Read(p)
+		return countRead(r.f.Read(p))
 	}
 	r.cursor.lockForReading()
 	if r.cursor.inFD {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
 	}
-	n, err := r.readAtCursor(p, r.cursor.off)
+	var n int
+	var err error
+	if m, off := r.m.Load(), r.cursor.off; m != nil && int64(len(p)) <= m.readLimit.Load()-off && len(p) <= maxCopy {
+		n, err = r.ReadAt(p, off) // from memory
+	} else {
+		n, err = r.readAtCursor(m, p, off)
+	}
 	if err != nil && r.moveCursorFor(err) {
 		r.cursor.Unlock()
 		return r.readAtFDCursor(p)
@@ -297,21 +320,20 @@ func (r *Region) Read(p []byte) (int, error) {
 }
 
 // readAtCursor is ReadAt with one read(2) at most.
-func (r *Region) readAtCursor(p []byte, off int64) (int, error) {
-	m := r.m.Load()
+func (r *Region) readAtCursor(m *mapping, p []byte, off int64) (int, error) {
 	if m == nil {
 		return r.readFallback(p, off, once)
-	}
-	if m.backs(off, int64(len(p))) && len(p) <= maxCopy && off+int64(len(p)) <= m.readLimit.Load() {
-		return r.readMapped(m, p, off, once)
 	}
 	return r.readProbed(m, p, off, once)
 }
 
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
+	if !r.unsized {
+		r.syncExposed(0, r.size.Load())
+	}
 	if r.unsized || r.unrestricted() {
-		return r.f.Read(p)
+		return countRead(r.f.Read(p))
 	}
 	r.cursor.Lock() // the place that is looked at must be the one that is read
 	defer r.cursor.Unlock()
@@ -323,7 +345,7 @@ func (r *Region) readAtFDCursor(p []byte) (int, error) {
 	if may == 0 {
 		return 0, wrap("read", r.name, syscall.EACCES)
 	}
-	return r.f.Read(p[:may])
+	return countRead(r.f.Read(p[:may]))
 }
 
 // ReadByte reads the byte at the cursor. At the end it returns [io.EOF].

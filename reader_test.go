@@ -234,7 +234,7 @@ func sameAsFile(t *testing.T, flag int, data []byte, calls map[string]func(f fil
 				name := newFile(t, data)
 				r := openRegion(t, name, flag, nil)
 				if mapped {
-					r.Bytes()
+					mapNow(r)
 				}
 				got := [...]outcome{call(r), at(r), contents(t, name)}
 				if d := cmp.Diff(want, got); d != "" {

@@ -197,6 +197,7 @@ func (r *Region) install(m *mapping, size int64) {
 	r.setLimits(m, size)
 	r.ranges = append(r.ranges, m.mem.State)
 	before := r.m.Swap(m)
+	r.member.setMapped(true)
 	switch {
 	case before == nil:
 	case revokesSuperseded && !before.mem.InUse():
@@ -235,7 +236,7 @@ func (r *Region) applyAttrs(mem *addrspace.Range, end int64) error {
 // residency.go. mu is held.
 func (r *Region) setLimits(m *mapping, size int64) {
 	n := min(size, m.capacity)
-	if !sys.Coherent && !r.memoryOnly() || r.viewOnly {
+	if r.incoherent && !r.memoryOnly() || r.viewOnly {
 		n = 0 // memory and descriptor may differ: see View
 	}
 	m.setBacked(n)
@@ -261,7 +262,7 @@ func (r *Region) revokeAll() (err error) {
 // small reads.
 func (r *Region) countFDCall() {
 	const few, pause = 8, 1 << 16
-	if r.neverMapped != nil || r.memoryOnly() || r.size.Load() == 0 {
+	if r.neverMapped != nil || r.incoherent || r.memoryOnly() || r.size.Load() == 0 {
 		return
 	}
 	if m := r.m.Load(); m != nil && !r.worthRemapping(m) {

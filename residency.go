@@ -257,7 +257,7 @@ func (r *Region) bringIn(m *mapping, off, n int64) bool {
 // readThrough brings [off, off+n) into the page cache by reading it, where no
 // call populates memory.
 func (r *Region) readThrough(off, n int64) error {
-	if !sys.Coherent {
+	if r.incoherent {
 		return errors.ErrUnsupported
 	}
 	buf := bufferPool.Get().(*copyBuffer)

@@ -108,5 +108,6 @@ func (r *Region) dropWritableMappings() error {
 	}
 	r.writeSealed.Store(true)
 	r.m.Store(nil)
+	r.member.setMapped(false)
 	return r.revokeAll()
 }

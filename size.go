@@ -66,6 +66,11 @@ func (r *Region) Len() int { return int(min(r.Size(), math.MaxInt)) }
 // is only a lower bound; it is read from the descriptor here, when somebody
 // needs it, so that appending costs no fstat. May wait for mu.
 func (r *Region) currentSize() int64 {
+	if r.unsized { // nothing goes by it but Size
+		if info, err := r.fstat(); err == nil {
+			r.size.Store(r.clampToWindow(info.Size))
+		}
+	}
 	r.upToDate()
 	if r.sizeStale.Load() {
 		r.refreshSize()
@@ -223,6 +228,23 @@ func (r *Region) resolveLocked(off, n int64) (int64, error) {
 	return end - off, nil
 }
 
+// clipRange is resolveRange for hints: what lies past the end is left out, and
+// only a range that no file could have is an error.
+func (r *Region) clipRange(off, n int64) (int64, error) {
+	if off < 0 || n < ToEnd || n > math.MaxInt64-off {
+		return r.resolveRange(off, n)
+	}
+	size := r.currentSize()
+	if n != ToEnd && off+n > size {
+		r.refreshSize()
+		size = r.size.Load()
+	}
+	if n == ToEnd {
+		n = math.MaxInt64 - off
+	}
+	return max(min(n, size-off), 0), nil
+}
+
 // mappedRange is the one way to get the memory of a range. It returns the
 // mapping that shows all of the n bytes at off, and n with [ToEnd] resolved; no
 // mapping for an empty range. It maps if need be. A range that the current
@@ -283,7 +305,7 @@ func (r *Region) extend(p []byte, off int64, counted bool) (n int, err error) {
 	if r.eofPageDirty || r.eofPage.ZeroedByWriteback {
 		n, err = r.extendPrepared(p, off, counted)
 	} else {
-		n, err = r.pwrite(p, off, counted)
+		n, err = r.pwriteLocked(p, off, counted)
 	}
 	if err != nil {
 		_ = r.refreshSizeLocked() // a part of it may have arrived
@@ -302,7 +324,7 @@ func (r *Region) extendPrepared(p []byte, off int64, counted bool) (int, error) 
 	if r.prepareExtend(off) {
 		defer r.pendingExtends.Add(-1)
 	}
-	return r.pwrite(p, off, counted)
+	return r.pwriteLocked(p, off, counted)
 }
 
 // Truncate changes the size of the file to size bytes, as [os.File.Truncate]
@@ -324,8 +346,8 @@ func (r *Region) Truncate(size int64) error {
 		return wrap("truncate", r.name, os.ErrClosed)
 	case r.memoryOnly() || r.window > 0:
 		return wrap("truncate", r.name, errors.ErrUnsupported)
-	case size < 0 || r.base+size < 0:
-		return wrap("truncate", r.name, syscall.EINVAL)
+	case (size < 0 || r.base+size < 0) && r.fdWritable:
+		return wrap("truncate", r.name, sys.BadSize)
 	case r.unsized || !r.fdWritable:
 		return r.f.Truncate(r.base + size)
 	}
@@ -365,5 +387,6 @@ func (r *Region) unmapBeforeShrink() {
 			return
 		}
 	}
+	r.member.setMapped(false)
 	_ = r.revokeAll()
 }

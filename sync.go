@@ -5,8 +5,8 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"slices"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
@@ -36,14 +36,17 @@ func (r *Region) Flush() error { return r.flush(0, ToEnd) }
 func (r *Region) FlushRange(off, n int64) error { return r.flush(off, n) }
 
 // FlushAsync starts the writing of n bytes from off on and does not wait for
-// it; n may be [ToEnd], and 0 does nothing. It promises nothing: only Flush
-// tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
+// it; n may be [ToEnd], and what lies past the end is left out. It promises
+// nothing: only Flush tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
 // msync(2) with MS_ASYNC does nothing there.)
 func (r *Region) FlushAsync(off, n int64) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
-	n, err := r.canFlush(off, n)
+	err := r.canFlush()
+	if err == nil {
+		n, err = r.clipRange(off, n)
+	}
 	if err != nil || n == 0 {
 		return wrap("flush", r.name, err)
 	}
@@ -76,7 +79,7 @@ func (r *Region) Sync() error {
 	}
 	var err error
 	if m != nil && !sys.SyncFileCoversMemory && r.mayBeStored() {
-		err = wrap("sync", r.name, r.closedOr(r.syncRanges(0, math.MaxInt64)))
+		err = wrap("sync", r.name, r.closedOr(r.syncRanges(0, r.currentSize())))
 	}
 	if err == nil {
 		err = r.f.Sync()
@@ -87,15 +90,15 @@ func (r *Region) Sync() error {
 	return err
 }
 
-// canFlush resolves and checks the range of a flush.
-func (r *Region) canFlush(off, n int64) (int64, error) {
+// canFlush reports whether there is anything to flush to.
+func (r *Region) canFlush() error {
 	switch {
 	case r.isClosed():
-		return 0, os.ErrClosed
+		return os.ErrClosed
 	case r.memoryOnly():
-		return 0, errors.ErrUnsupported
+		return errors.ErrUnsupported
 	}
-	return r.resolveRange(off, n)
+	return nil
 }
 
 // flush is Flush and FlushRange.
@@ -104,7 +107,10 @@ func (r *Region) flush(off, n int64) error {
 		return err
 	}
 	whole := off == 0 && n == ToEnd
-	n, err := r.canFlush(off, n)
+	err := r.canFlush()
+	if err == nil {
+		n, err = r.resolveRange(off, n)
+	}
 	if err == nil && (n > 0 || whole) && r.fdWritable {
 		err = r.flushStores(off, n, whole)
 	}
@@ -129,7 +135,7 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 		return err
 	}
 	limit := off + n
-	m := r.m.Load()
+	m := r.mappingToSync()
 	if whole {
 		limit = math.MaxInt64
 		r.takeOver()
@@ -151,6 +157,22 @@ func (r *Region) flushStores(off, n int64, whole bool) error {
 	return err
 }
 
+// mappingToSync returns the current mapping. Where SyncFile does not cover
+// memory, and a Truncate took away the mapping that was stored to, it makes
+// another: what is dirty is found by way of any.
+func (r *Region) mappingToSync() *mapping {
+	m := r.m.Load()
+	if m != nil || sys.SyncFileCoversMemory {
+		return m
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.storedEnd().Load() > 0 {
+		m, _ = r.mappedLocked()
+	}
+	return m
+}
+
 // commit makes the bytes [off, off+n) durable: what was written through the
 // descriptor, what was stored to memory, and the size.
 func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
@@ -167,12 +189,14 @@ func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
 	return err
 }
 
-// syncRanges writes out what was stored to the n bytes at off, in every mapping
-// that there still is.
+// syncRanges writes what was stored to the n bytes at off to the file, in every
+// mapping that there still is. fsync makes it durable. mu is not held.
 func (r *Region) syncRanges(off, n int64) (err error) {
+	var few [8]*addrspace.State // so that nothing is allocated
 	r.mu.Lock()
-	ranges, lead := slices.Clone(r.ranges), r.lead()
+	ranges := append(few[:0], r.ranges...)
 	r.mu.Unlock()
+	lead := r.lead()
 	lo := AlignDown(lead + off)
 	for _, s := range ranges {
 		hi := int64(s.Len())
@@ -182,7 +206,7 @@ func (r *Region) syncRanges(off, n int64) (err error) {
 		s.Mapped(func(b []byte) {
 			r.attrs.get().runs(lo, hi, func(a pageAttr, lo, hi int64) {
 				if !a.released {
-					err = firstError(err, r.msync(b[lo:hi]))
+					err = firstError(err, sys.SyncMemory(b[lo:hi]))
 				}
 			})
 		})

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
-
-	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // maxViewPopulate is the length up to which a View's bytes are brought in before
@@ -57,7 +55,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	if revokesSuperseded {
 		defer m.mem.Leave()
 	}
-	r.syncIncoherent(m, off, n)
+	r.syncIncoherent(off, n)
 	if n <= maxViewPopulate && off+n > m.readLimit.Load() && r.f != nil && !r.isResident(m, off, n) && r.bringIn(m, off, n) {
 		r.markResident(m, off, n)
 	}
@@ -67,7 +65,7 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	}
 	err = r.callGuarded(m.bytes(off, n), fn)
 	runtime.KeepAlive(m)
-	r.syncIncoherent(m, off, n)
+	r.syncIncoherent(off, n)
 	return err
 }
 
@@ -87,12 +85,24 @@ func (r *Region) lend(off, n int64) (*mapping, int64, error) {
 	}
 }
 
-// syncIncoherent makes memory and descriptor show the same bytes on systems where they
-// do not by themselves (OpenBSD): it writes out and forgets what memory has.
-func (r *Region) syncIncoherent(m *mapping, off, n int64) {
-	if !sys.Coherent && !r.memoryOnly() {
-		_ = r.msync(m.pagesOf(off, n))
-		runtime.KeepAlive(m)
+// syncIncoherent makes memory and descriptor show the same bytes where they do
+// not by themselves (OpenBSD): it writes out what was stored to memory, and lets
+// memory forget. What is lost by that the next Flush says. mu is not held.
+func (r *Region) syncIncoherent(off, n int64) {
+	if r.incoherent && !r.memoryOnly() && n > 0 {
+		r.setSticky(r.syncRanges(off, n))
+	}
+}
+
+// syncExposed is syncIncoherent for what the descriptor is about to read or
+// write, or has written, while somebody may be using memory.
+func (r *Region) syncExposed(off, n int64) {
+	if !r.incoherent {
+		return
+	}
+	m := r.m.Load()
+	if m != nil && (m.mem.Escaped() || m.aliased() || r.escapedEnd.Load() > 0 || m.dirtyEnd.Load() > 0) {
+		r.syncIncoherent(off, n)
 	}
 }
 
@@ -147,6 +157,9 @@ func (r *Region) escape(off, n int64) (*mapping, int64, error) {
 // The slice is valid until Close; its risks are those of [Region.Bytes]. The
 // bytes have the processor's order and the compiler's layout.
 func Slice[T any](r *Region, off int64, n int) ([]T, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	p, err := typedPointer(r, off, int64(n), reflect.TypeFor[T]())
 	if err != nil {
 		return nil, wrap("slice", r.name, err)
@@ -160,6 +173,9 @@ func Slice[T any](r *Region, off int64, n int) ([]T, error) {
 // Pointer returns the value of type T at byte off, as it lies in memory. What
 // is said of [Slice] holds for it.
 func Pointer[T any](r *Region, off int64) (*T, error) {
+	if err := r.checkValid(); err != nil {
+		return nil, err
+	}
 	p, err := typedPointer(r, off, 1, reflect.TypeFor[T]())
 	if err != nil {
 		return nil, wrap("pointer", r.name, err)
@@ -170,10 +186,10 @@ func Pointer[T any](r *Region, off int64) (*T, error) {
 // typedPointer checks that n values of type t may lie at off, and returns where. The
 // bytes count as handed out.
 func typedPointer(r *Region, off, n int64, t reflect.Type) (unsafe.Pointer, error) {
-	if err := r.checkValid(); err != nil {
-		return nil, err
-	}
 	size, err := r.typedLength(off, n, t)
+	if err == nil {
+		err = r.neverOrSizeless()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -196,9 +212,12 @@ func (r *Region) typedLength(off, n int64, t reflect.Type) (int64, error) {
 	case n < 0 || off < 0 || n > math.MaxInt64/size:
 		return 0, fmt.Errorf("no %d values of %d bytes at %d: %w", n, size, off, syscall.EINVAL)
 	}
-	length, err := r.checkRange(off, n*size)
-	if err != nil {
-		return 0, err
+	length := n * size
+	if r.neverOrSizeless() == nil { // else View reads a copy, and finds out
+		var err error
+		if length, err = r.checkRange(off, length); err != nil {
+			return 0, err
+		}
 	}
 	// A mapping begins at a page: what is aligned in the file is in memory.
 	if length > 0 && (r.lead()+off)%int64(t.Align()) != 0 {

@@ -114,6 +114,7 @@ func (m *mapping) isWritable(off, n int64) bool {
 // storeMapped stores p, and reports whether all of it arrived.
 func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
 	if m.store(p, off, maxCopy) < len(p) {
+		counters.served.Add(1)
 		m.forget(off, int64(len(p)))
 		return false
 	}
@@ -206,6 +207,10 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 	if r.base+off < 0 {
 		return 0, wrap("write", r.name, sys.TooBig)
 	}
+	if r.incoherent { // or a dirty page of memory would be written over it later
+		r.syncExposed(off, int64(len(fits)))
+		defer r.syncExposed(off, int64(len(fits)))
+	}
 	if off+int64(len(fits)) > r.size.Load() && !r.unsized {
 		n, err = r.extend(fits, off, counted)
 	} else {
@@ -223,15 +228,64 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 }
 
 // pwrite writes p at off through the descriptor. An [os.File.WriteAt] that fails
-// says that nothing arrived. Counted, the same is written once more by a call that
-// tells how much did.
-func (r *Region) pwrite(p []byte, off int64, counted bool) (int, error) {
-	n, err := r.f.WriteAt(p, r.base+off)
-	if err != nil && counted && sys.CountsWrites {
-		n, err = r.descriptor.pwrite(p, r.base+off)
+// says that nothing arrived. Counted, what did is counted, and the cursor is
+// locked.
+func (r *Region) pwrite(p []byte, off int64, counted bool) (n int, err error) {
+	if !counted || !sys.CountsWrites {
+		return countWrite(r.f.WriteAt(p, r.base+off))
+	}
+	n, err = countWrite(r.cursor.write.call(&r.descriptor, p, r.base+off))
+	if err != nil {
 		err = wrap("write", r.name, err)
 	}
 	return n, err
+}
+
+// pwriteLocked is pwrite for a caller that holds mu, and with it off Close.
+func (r *Region) pwriteLocked(p []byte, off int64, counted bool) (n int, err error) {
+	w := &r.cursor.write
+	if !counted || !sys.CountsWrites || !w.known || r.closed.Load() {
+		return r.pwrite(p, off, counted)
+	}
+	n, err = countWrite(sys.Pwrite(w.fd, p, r.base+off))
+	runtime.KeepAlive(r.f)
+	if err != nil {
+		err = wrap("write", r.name, err)
+	}
+	return n, err
+}
+
+// fdWrite is a pwrite(2) that tells how much arrived. Each Region has one, and
+// the cursor's lock guards it: appending must not cost more than it costs an
+// os.File.
+type fdWrite struct {
+	p     []byte
+	off   int64
+	n     int
+	err   error
+	fn    func(fd uintptr) // write, made once
+	fd    uintptr          // the descriptor, which is ours while Close is held off
+	known bool             // fd is
+}
+
+// call writes p at off of the file.
+func (w *fdWrite) call(d *descriptor, p []byte, off int64) (int, error) {
+	if w.fn == nil {
+		w.fn = w.write
+	}
+	w.p, w.off, w.n = p, off, 0
+	err := sys.Control(d.f, d.conn, w.fn)
+	w.p = nil
+	if err != nil {
+		return 0, os.ErrClosed
+	}
+	return w.n, w.err
+}
+
+// write makes the system call.
+func (w *fdWrite) write(fd uintptr) {
+	w.fd, w.known = fd, true
+	w.n, w.err = sys.Pwrite(fd, w.p, w.off)
 }
 
 // onlyExtends reports whether all of p, at off, lies past the end of the file as
@@ -256,7 +310,7 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 		_ = sys.Populate(m.pagesOf(off, int64(n)), true)
 	}
 	if !r.storeMapped(m, want, off) {
-		n = m.storePages(want, off)
+		n = r.retryAnonymous(n, func() int { return m.storePages(want, off) })
 	} else if r.f != nil {
 		r.markWritable(m, off, int64(n))
 	}
@@ -291,7 +345,7 @@ func (r *Region) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if len(p) == 0 && !r.memoryOnly() {
-		return r.f.Write(p)
+		return countWrite(r.f.Write(p))
 	}
 	r.cursor.Lock()
 	if r.cursor.inFD || r.appendMode {
@@ -317,10 +371,14 @@ func (r *Region) Write(p []byte) (int, error) {
 // writeAtFDCursor is Write when the cursor is the descriptor's.
 func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if r.unsized || !r.fdWritable {
-		return r.f.Write(p)
+		return countWrite(r.f.Write(p))
 	}
 	if r.appendMode && !r.ownOffset {
 		return 0, wrap("write", r.name, errors.ErrUnsupported)
+	}
+	if r.incoherent {
+		r.syncExposed(0, r.size.Load())
+		defer func() { r.syncExposed(0, r.size.Load()) }()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -333,7 +391,7 @@ func (r *Region) writeAtFDCursor(p []byte) (int, error) {
 	if r.prepareExtend(-1) {
 		defer r.pendingExtends.Add(-1)
 	}
-	n, err := r.f.Write(p)
+	n, err := countWrite(r.f.Write(p))
 	if r.closed.Load() {
 		return n, err
 	}

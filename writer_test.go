@@ -515,7 +515,9 @@ func TestWriteAllocatesNothing(t *testing.T) {
 			"WriteByte":   func() { _ = r.WriteByte('x'); back() },
 			"WriteString": func() { _, _ = r.WriteString("hello"); back() },
 			"WriteAt":     func() { _, _ = r.WriteAt(p, 50) },
-			"View":        func() { _ = r.View(10, 100, change) },
+		}
+		if r.View(10, 100, change) == nil { // or a store faults, as with O_APPEND on Windows
+			calls["View"] = func() { _ = r.View(10, 100, change) }
 		}
 		if flushes := r.Flush(); flushes == nil {
 			calls["Flush"] = func() { _ = r.Flush() }
@@ -863,6 +865,15 @@ func TestBugB13CollectedDuringRead(t *testing.T) {
 			}
 		}
 	})
+	// Nobody closes those Regions, and Windows deletes no file that is open.
+	for range 1000 {
+		if os.Remove(name) == nil {
+			return
+		}
+		runtime.GC()
+		runtime.Gosched()
+	}
+	t.Error("the file is still open")
 }
 
 // TestBugB14AnonymousFlag: memory without a file can be had on this system.

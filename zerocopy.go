@@ -100,7 +100,7 @@ func isNetConn(c any) bool {
 // canCopyFD reports whether the descriptor stands for the Region's bytes and
 // its offset is ours to move.
 func (r *Region) canCopyFD() bool {
-	return sys.Coherent && r.ownOffset && !r.memoryOnly() && r.window == 0 && r.base == 0 && r.unrestricted()
+	return !r.incoherent && r.ownOffset && !r.memoryOnly() && r.window == 0 && r.base == 0 && r.unrestricted()
 }
 
 // copyFDTo lets the kernel copy from descriptor to descriptor.
@@ -315,7 +315,7 @@ func (r *Region) beginExtend(off int64) bool {
 // givesRanges reports whether the file has the Region's bytes at their offsets,
 // and may be read there by the kernel.
 func (r *Region) givesRanges() bool {
-	return sys.Coherent && !r.memoryOnly() && !r.unsized && r.unrestricted()
+	return !r.incoherent && !r.memoryOnly() && !r.unsized && r.unrestricted()
 }
 
 // takesRanges reports whether the kernel may write the Region's bytes to the

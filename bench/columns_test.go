@@ -16,13 +16,13 @@ func TestColumns(t *testing.T) {
 	head, lines := columns([]cell{
 		{id: "P1", workload: "not of a column"},
 		on("ext4", "P1", 10, 5), on("ext4", "P3", 10, 20),
-		on("xfs", "P3", 10, 10),
+		on("xfs", "P3", 10, 10), on("xfs", "P13", 10, 5),
 		{id: "columns", workload: "a file system", why: "skipped: no btrfs", fs: "btrfs"},
 	})
 	if got, want := strings.Join(head, "|"), "id|workload|ext4|xfs"; got != want {
 		t.Errorf("head %q, want %q", got, want)
 	}
-	want := []string{"P1|reads|2 [2..2]|", "P3|reads|0.50 [0.50..0.50] once|1 [1..1]"}
+	want := []string{"P1|reads|2 [2..2]|", "P3|reads|0.50 [0.50..0.50] once|1 [1..1]", "P13|reads||2 [2..2]"}
 	for i, line := range lines {
 		if got := strings.Join(line, "|"); i >= len(want) || got != want[i] {
 			t.Errorf("line %d: %q", i, got)

@@ -155,6 +155,6 @@ func writeColumns(w io.Writer, cells []cell) {
 	if len(lines) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## On other file systems\n\nThe speed of a Region by that of an os.File, in the quick form; xfs and btrfs are on loop devices.\n\"Short\" and \"even\" say which are below 1; all others are not.\n\n")
+	fmt.Fprintf(w, "\n## On other file systems\n\nThe speed of a Region by that of an os.File, in the quick form; xfs and btrfs are on loop devices.\n\"Short\", \"even\" and \"once\" (a single round) are below 1; all others are not.\n\n")
 	writeMarkdown(w, head, lines)
 }

@@ -37,6 +37,8 @@ type lab struct {
 	c            *reference
 	seed         uint64
 
+	closing sync.Mutex // held while things are taken away
+
 	mu    sync.Mutex
 	undo  map[int]func() // in the order of their numbers
 	undos int
@@ -70,8 +72,10 @@ func (l *lab) atEnd(fn func()) (forget func()) {
 	}
 }
 
-// close takes everything away, once.
+// close takes everything away, once; who comes second waits until it is gone.
 func (l *lab) close() {
+	l.closing.Lock()
+	defer l.closing.Unlock()
 	l.mu.Lock()
 	undo, n := l.undo, l.undos
 	l.undo = map[int]func(){}

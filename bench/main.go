@@ -170,10 +170,11 @@ func writeResults(name string, l *lab, cells []cell, lines [][]string, summary s
 const legend = `Figures are medians. A ratio is taken round by round, between entrants that took turns; shown are
 its median and, in brackets, between what the median lies with 95 % certainty, as far as these rounds
 tell (with fewer than six, the smallest and the largest round). The median decides the verdict: "even"
-says that it misses the target by less than that uncertainty. "Best by best" divides the best figures
-of all rounds: on a busy machine it says more than the median. Times (ns, µs, ms) are better when small,
-rates when large. "″" is the line above, held to another target. "small folios": the file was written in
-4 KiB pieces and stayed in the cache that way; "large folios": in pieces of 1 MiB.
+says that it misses the target by less than that uncertainty, "once" that there was but one round. "Best
+by best" divides the best figures of all rounds: on a busy machine it says more than the median. Times
+(ns, µs, ms) are better when small, rates when large. "″" is the line above, held to another target.
+"small folios": the file was written in 4 KiB pieces and stayed in the cache that way; "large folios": in
+pieces of 1 MiB.
 `
 
 // plotLinks shows the plots in the results.
@@ -191,10 +192,10 @@ func plotLinks(l *lab) string {
 }
 
 // closeOnSignal takes mounts, loop devices and files away when the user
-// interrupts.
+// interrupts, hangs up, or wants no more of what is printed.
 func (l *lab) closeOnSignal() {
 	c := make(chan os.Signal, 1)
-	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	go func() {
 		<-c
 		l.close()

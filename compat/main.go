@@ -23,6 +23,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -187,6 +188,9 @@ func (o options) runAll(ctx context.Context, w io.Writer, chosen []suite) ([]out
 		outcomes = append(outcomes, r)
 		if !o.keep {
 			os.RemoveAll(l.dir)
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			break
 		}
 	}
 	return outcomes, nil

@@ -30,14 +30,14 @@ var (
 // systems that have to be mounted.
 func TestPromiseMatrix(t *testing.T) {
 	for name, mount := range map[string]func(t *testing.T) string{
-		"overlay on tmpfs": func(t *testing.T) string { return overlayOn(t, tmpfs(t)) },
-		"overlay on disk":  func(t *testing.T) string { return overlayOn(t, t.TempDir()) },
-		"ext3":             func(t *testing.T) string { return imageOf(t, "mkfs.ext3", "-q", "-F") },
-		"xfs":              func(t *testing.T) string { return imageOf(t, "mkfs.xfs", "-q") },
-		"btrfs":            func(t *testing.T) string { return imageOf(t, "mkfs.btrfs", "-q") },
-		"FUSE":             func(t *testing.T) string { return loopbackMount(t, "") },
-		"FUSE, writeback":  func(t *testing.T) string { return loopbackMount(t, "writeback") },
-		"FUSE, direct_io":  func(t *testing.T) string { return loopbackMount(t, "direct_io") },
+		"overlay on tmpfs": func(t *testing.T) string { return promiseOverlay(t, promiseTmpfs(t)) },
+		"overlay on disk":  func(t *testing.T) string { return promiseOverlay(t, t.TempDir()) },
+		"ext3":             func(t *testing.T) string { return promiseImage(t, "mkfs.ext3", "-q", "-F") },
+		"xfs":              func(t *testing.T) string { return promiseImage(t, "mkfs.xfs", "-q") },
+		"btrfs":            func(t *testing.T) string { return promiseImage(t, "mkfs.btrfs", "-q") },
+		"FUSE":             func(t *testing.T) string { return promiseLoopback(t, "") },
+		"FUSE, writeback":  func(t *testing.T) string { return promiseLoopback(t, "writeback") },
+		"FUSE, direct_io":  func(t *testing.T) string { return promiseLoopback(t, "direct_io") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &difftest.Matrix{
@@ -57,8 +57,8 @@ func TestPromiseMatrix(t *testing.T) {
 	}
 }
 
-// mounted mounts a file system on a new directory, or skips the test.
-func mounted(t *testing.T, source, kind, data string) string {
+// promiseMount mounts a file system on a new directory, or skips the test.
+func promiseMount(t *testing.T, source, kind, data string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount(source, dir, kind, unix.MS_NOSUID, data); err != nil {
@@ -73,22 +73,22 @@ func mounted(t *testing.T, source, kind, data string) string {
 	return dir
 }
 
-// tmpfs mounts one.
-func tmpfs(t *testing.T) string { return mounted(t, "tmpfs", "tmpfs", "size=64m") }
+// promiseTmpfs mounts one.
+func promiseTmpfs(t *testing.T) string { return promiseMount(t, "tmpfs", "tmpfs", "size=64m") }
 
-// overlayOn mounts an overlay whose upper layer is in dir.
-func overlayOn(t *testing.T, dir string) string {
+// promiseOverlay mounts an overlay whose upper layer is in dir.
+func promiseOverlay(t *testing.T, dir string) string {
 	t.Helper()
 	for _, sub := range []string{"lower", "upper", "work"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return mounted(t, "overlay", "overlay", fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir))
+	return promiseMount(t, "overlay", "overlay", fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir))
 }
 
-// imageOf makes a file system in a file and mounts it.
-func imageOf(t *testing.T, mkfs ...string) string {
+// promiseImage makes a file system in a file and mounts it.
+func promiseImage(t *testing.T, mkfs ...string) string {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
@@ -100,36 +100,36 @@ func imageOf(t *testing.T, mkfs ...string) string {
 	if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
 		t.Skipf("%s: %v %s", mkfs[0], err, out)
 	}
-	return mounted(t, loopDevice(t, image), strings.TrimPrefix(mkfs[0], "mkfs."), "")
+	return promiseMount(t, promiseLoop(t, image), strings.TrimPrefix(mkfs[0], "mkfs."), "")
 }
 
-// loopbackServer names what a child process is to serve: the mode, the mount
+// promiseLoopbackEnv names what a child process is to serve: the mode, the mount
 // point and the directory behind it.
-const loopbackServer = "MMAP_PROMISE_LOOPBACK"
+const promiseLoopbackEnv = "MMAP_PROMISE_LOOPBACK"
 
-// uncachedNode is a loopback node whose files are opened with FOPEN_DIRECT_IO.
-type uncachedNode struct{ fs.LoopbackNode }
+// promiseUncached is a loopback node whose files are opened with FOPEN_DIRECT_IO.
+type promiseUncached struct{ fs.LoopbackNode }
 
 // WrapChild makes what is in a directory such nodes.
-func (n *uncachedNode) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
-	return &uncachedNode{fs.LoopbackNode{RootData: n.RootData}}
+func (n *promiseUncached) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &promiseUncached{fs.LoopbackNode{RootData: n.RootData}}
 }
 
 // Open implements [fs.NodeOpener].
-func (n *uncachedNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+func (n *promiseUncached) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	f, _, errno := n.LoopbackNode.Open(ctx, flags)
 	return f, fuse.FOPEN_DIRECT_IO, errno
 }
 
 // Create implements [fs.NodeCreater].
-func (n *uncachedNode) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+func (n *promiseUncached) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
 	inode, f, _, errno := n.LoopbackNode.Create(ctx, name, flags, mode, out)
 	return inode, f, fuse.FOPEN_DIRECT_IO, errno
 }
 
 // TestPromiseLoopbackServer is the server's process.
 func TestPromiseLoopbackServer(t *testing.T) {
-	order := strings.Split(os.Getenv(loopbackServer), ":")
+	order := strings.Split(os.Getenv(promiseLoopbackEnv), ":")
 	if len(order) != 3 {
 		t.Skip("a server, started by other tests")
 	}
@@ -141,7 +141,7 @@ func TestPromiseLoopbackServer(t *testing.T) {
 	root := fs.InodeEmbedder(&fs.LoopbackNode{RootData: data})
 	switch mode {
 	case "direct_io":
-		root = &uncachedNode{fs.LoopbackNode{RootData: data}}
+		root = &promiseUncached{fs.LoopbackNode{RootData: data}}
 	case "writeback":
 		options.ExtraCapabilities = fuse.CAP_WRITEBACK_CACHE
 	}
@@ -156,10 +156,10 @@ func TestPromiseLoopbackServer(t *testing.T) {
 	os.Exit(0)
 }
 
-// loopbackMount mounts FUSE in a mode on top of a directory of its own.
-func loopbackMount(t *testing.T, mode string) string {
+// promiseLoopback mounts FUSE in a mode on top of a directory of its own.
+func promiseLoopback(t *testing.T, mode string) string {
 	t.Helper()
 	dir := t.TempDir()
-	serve(t, dir, "^TestPromiseLoopbackServer$", loopbackServer+"="+mode+":"+dir+":"+t.TempDir())
+	promiseServe(t, dir, "^TestPromiseLoopbackServer$", promiseLoopbackEnv+"="+mode+":"+dir+":"+t.TempDir())
 	return dir
 }

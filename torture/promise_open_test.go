@@ -23,8 +23,8 @@ import (
 	"github.com/seed-93fed273/mmap"
 )
 
-// oddFile is a file of the kinds that only a file system of one's own has.
-type oddFile struct {
+// promiseOddFile is a file of the kinds that only a file system of one's own has.
+type promiseOddFile struct {
 	fs.Inode
 	data  []byte
 	size  uint64 // in its attributes
@@ -33,9 +33,9 @@ type oddFile struct {
 }
 
 // The files of the server, by name.
-func oddFiles() map[string]*oddFile {
+func oddFiles() map[string]*promiseOddFile {
 	data := oddBytes(20_000)
-	return map[string]*oddFile{
+	return map[string]*promiseOddFile{
 		"plain":       {data: data, size: 20_000},
 		"nonseekable": {data: data, size: 20_000, flags: fuse.FOPEN_NONSEEKABLE},
 		"short":       {data: data, size: 20_000, flags: fuse.FOPEN_DIRECT_IO, most: 10},
@@ -55,23 +55,23 @@ func oddBytes(n int) []byte {
 }
 
 // Getattr implements [fs.NodeGetattrer].
-func (f *oddFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+func (f *promiseOddFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	out.Mode, out.Size = 0o600, f.size
 	return 0
 }
 
 // Setattr implements [fs.NodeSetattrer].
-func (f *oddFile) Setattr(ctx context.Context, h fs.FileHandle, _ *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+func (f *promiseOddFile) Setattr(ctx context.Context, h fs.FileHandle, _ *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	return f.Getattr(ctx, h, out)
 }
 
 // Open implements [fs.NodeOpener].
-func (f *oddFile) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
+func (f *promiseOddFile) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	return nil, f.flags, 0
 }
 
 // Read implements [fs.NodeReader].
-func (f *oddFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+func (f *promiseOddFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	if f.most > 0 {
 		dest = dest[:min(len(dest), f.most)]
 	}
@@ -112,13 +112,13 @@ func TestPromiseOpenServer(t *testing.T) {
 func oddMount(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	serve(t, dir, "^TestPromiseOpenServer$", oddServer+"="+dir)
+	promiseServe(t, dir, "^TestPromiseOpenServer$", oddServer+"="+dir)
 	return dir
 }
 
-// serve starts a child process that runs one test, which mounts dir, says so, and
+// promiseServe starts a child process that runs one test, which mounts dir, says so, and
 // ends when its standard input does. Where it cannot mount, the test is skipped.
-func serve(t *testing.T, dir, test, env string) {
+func promiseServe(t *testing.T, dir, test, env string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run="+test)
 	cmd.Env = append(os.Environ(), env)
@@ -296,7 +296,7 @@ func TestPromiseBlockDevice(t *testing.T) {
 	if err := os.WriteFile(backing, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	name := loopDevice(t, backing)
+	name := promiseLoop(t, backing)
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -359,8 +359,8 @@ func TestPromiseBlockDevice(t *testing.T) {
 	}
 }
 
-// loopDevice makes a block device of a file, or skips the test.
-func loopDevice(t *testing.T, backing string) string {
+// promiseLoop makes a block device of a file, or skips the test.
+func promiseLoop(t *testing.T, backing string) string {
 	t.Helper()
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {

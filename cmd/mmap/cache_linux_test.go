@@ -571,8 +571,12 @@ func TestStranger(t *testing.T) {
 	if status != statusOK || !matches(`not told +- +- +-\n`, out) || !strings.Contains(out, errNotOwner.Error()) || errs != "" {
 		t.Errorf("stat: status %d: %s%s", status, out, errs)
 	}
+	status, out, errs = asNobody(t, "stat", "-json", name)
+	if status != statusOK || strings.Count(out, `"resident_pages":null`) != 2 {
+		t.Errorf("stat -json: status %d: %s%s", status, out, errs)
+	}
 	status, out, errs = asNobody(t, "warm", name)
-	if status != statusOK || !strings.Contains(out, "does not tell what was missing: all of it was read") {
+	if status != statusOK || strings.Contains(out, "were in the cache") || !strings.Contains(out, "does not tell what was missing: all of it was read") {
 		t.Errorf("warm: status %d: %s%s", status, out, errs)
 	}
 	status, out, errs = asNobody(t, "evict", name)

@@ -115,12 +115,12 @@ func (l *locker) lock(ctx context.Context, name string) error {
 
 // reason says why a file could not be locked.
 func (l *locker) reason(name string, err error) error {
-	if errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("%s: the system cannot lock it: %w", name, err)
-	}
 	var path *os.PathError
 	if errors.As(err, &path) {
 		err = path.Err
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("%s: the system cannot lock it: %w", name, err)
 	}
 	return fmt.Errorf("%s: after %s locked: %w", name, size(l.locked), err)
 }

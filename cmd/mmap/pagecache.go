@@ -45,6 +45,10 @@ var errNotOwner = errors.New("the kernel tells only who owns the file or may wri
 // errFiltered is why it does not tell in a sandbox.
 var errFiltered = errors.New("permission denied: by a seccomp filter, or because the file is another's")
 
+// errOwnMemory is why Windows does not tell: of a map it says what this process
+// has in memory, which is nothing of a file that it has just mapped.
+var errOwnMemory = errors.New("the system tells only what a process itself uses (windows)")
+
 // inspect asks how much of f, which has size bytes, is in the cache. With cells
 // above 0 it also asks for each of so many equal parts, or for each page where
 // there are fewer.
@@ -158,6 +162,9 @@ type extent struct {
 // meanwhile has nothing there. The file is mapped only where it is partly in the
 // cache, or where nothing else tells.
 func eachExtent(f *os.File, size int64, fn func(extent)) error {
+	if runtime.GOOS == "windows" {
+		return errOwnMemory
+	}
 	var r *mmap.Region
 	defer func() {
 		if r != nil {

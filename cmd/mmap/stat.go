@@ -125,6 +125,9 @@ func (o *statOptions) look(ctx context.Context, args []string, c *console, cells
 		s.entries = s.entries[:min(o.top, len(s.entries))]
 	}
 	s.skipped = w.skipped
+	if s.untold > 0 && s.untold == s.files {
+		s.all.why = errors.New("of no file")
+	}
 	return s, nil
 }
 
@@ -189,6 +192,7 @@ type statJSON struct {
 	Came      *int64 `json:"came_pages,omitempty"`
 	Went      *int64 `json:"went_pages,omitempty"`
 	NotTold   string `json:"not_told,omitempty"`
+	Untold    int    `json:"files_not_told,omitempty"`
 }
 
 // surveyJSON is what -json prints.
@@ -201,7 +205,7 @@ type surveyJSON struct {
 // json returns the survey for -json.
 func (s *survey) json() surveyJSON {
 	out := surveyJSON{PageSize: pageSize, Files: []statJSON{}, Total: s.all.json(s.watched)}
-	out.Total.Files = s.files
+	out.Total.Files, out.Total.Untold = s.files, s.untold
 	for i := range s.entries {
 		out.Files = append(out.Files, s.entries[i].json(s.watched))
 	}

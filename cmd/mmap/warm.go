@@ -339,7 +339,11 @@ func (w *warmer) state(done int64) string {
 // report says what was done, and whether it lasts.
 func (w *warmer) report() error {
 	took := time.Since(w.began)
-	text := fmt.Sprintf("%s: %s were in the cache, %s read", count(len(w.jobs), "file"), size(w.wanted-w.need), size(w.need))
+	text := count(len(w.jobs), "file") + ": "
+	if w.blind < len(w.jobs) {
+		text += size(w.wanted-w.need) + " were in the cache, "
+	}
+	text += size(w.need) + " read"
 	if w.need > 0 {
 		text += fmt.Sprintf(" in %v (%s/s)", took.Round(time.Millisecond), size(int64(float64(w.need)/max(took.Seconds(), 1e-9))))
 	}

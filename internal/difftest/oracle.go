@@ -218,7 +218,13 @@ func (o *beside) flush(off, n int64) error {
 // Flush, FlushRange and FlushAsync have the errors of flush.
 func (o *beside) Flush() error                  { return o.flush(0, mmap.ToEnd) }
 func (o *beside) FlushRange(off, n int64) error { return o.flush(off, n) }
-func (o *beside) FlushAsync(off, n int64) error { return o.flush(off, n) }
+func (o *beside) FlushAsync(off, n int64) error {
+	err := o.flush(off, n)
+	if err == (like{target: io.ErrUnexpectedEOF}) {
+		return nil // what lies past the end is left out
+	}
+	return err
+}
 
 // whole is the oracle of a whole file: an os.File, and nothing else. Only where
 // the protection is against it every write of at least a byte is EACCES.

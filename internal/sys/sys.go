@@ -115,7 +115,9 @@ const (
 //	const Mappable     bool // this system maps files at all
 //	const MapsPastEOF      bool // a shared mapping longer than its file shows, later, the bytes by which the file grows
 //	const MappingPinsSize    bool // a file cannot be made shorter than a live mapping of it (Windows)
-//	const Coherent     bool // memory and descriptor always show the same bytes (false on OpenBSD)
+//	const Coherent     bool // memory and descriptor always show the same bytes, but for IsRemote (false on OpenBSD)
+//	const PopulateStores bool // Populate for writing fails where a store would fault
+//	const RemoteDiffers bool // they do not for files on other hosts, see IsRemote (Windows)
 //	const SyncFileCoversMemory bool // SyncFile commits what was stored to mappings of the file too
 //	const Direct       int  // O_DIRECT, or 0
 //	const DataSync     int  // O_DSYNC, or 0
@@ -149,7 +151,10 @@ const (
 //	func Unlock(b []byte) error
 //
 //	func Sync(fd uintptr, b []byte) error // what was stored to b is on stable storage; so is the size of the file
+//	func SyncMemory(b []byte) error       // what was stored to b is in the file, and what memory shows is what the descriptor does; stable it is after SyncFile
 //	func SyncFile(fd uintptr) error       // everything written to the file, and its size, is on stable storage
+//	func BeforeStart(err error) bool      // an error of a Seek to before the first byte
+//	func Transient(err error) bool        // an error of Sync, SyncMemory or SyncFile by which nothing was lost
 //	func StartWriteback(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
 //	func DiskFull(fd uintptr) bool            // the file system has no free block for an ordinary user
 //
@@ -167,7 +172,7 @@ const (
 //	func Evict(fd uintptr, off, n int64) error // these bytes of the file leave the page cache, dirty ones are written first; errors.ErrUnsupported where that cannot be asked for
 //	func TryWrite(fd uintptr, off int64) error // why a byte cannot be written there, found out without writing it; nil where nobody tells
 //	func PunchHole(fd uintptr, off, n int64) error    // these bytes of the file read as zeros and their blocks are free, the size stays; errors.ErrUnsupported where there is no such call
-//	func DiscardPages(b []byte) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again
+//	func DiscardPages(b []byte, p Prot, anonymous bool) error // private or anonymous pages are given back: they show the file's bytes, or zeros, again; p is what they all allow; advice may be forgotten
 //	func RevokePart(b []byte) error // as Revoke, for a part of a mapping
 //	func NewMemFile(name string, size int64) (*os.File, error) // a file of memory, without a name in any directory, readable and writable
 //	func Seal(fd uintptr, s Seals) error
@@ -180,6 +185,7 @@ const (
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage
+//	func IsRemote(fd uintptr) bool // where mappings of files on other hosts do not show what is written by the descriptor (Windows): this is one
 //	func AwaitWrites(fd uintptr) // every write to the file that had begun is done, and Stat counts it
 //	func CoherenceOf(fd uintptr) Coherence
 //	func Reopened(fd uintptr, fn func(fd uintptr)) error // calls fn with a descriptor opened anew for reading, and closes it

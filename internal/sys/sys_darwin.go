@@ -49,15 +49,21 @@ func reopen(fd uintptr, _ string, flag int) (int, error) {
 }
 
 // SyncFile is fcntl(2) with F_FULLFSYNC, because fsync(2) leaves the bytes in
-// the drive's cache. Where the file system refuses (SMB does), it is fsync(2).
-func SyncFile(fd uintptr) error {
-	return ignoringEINTR(func() error {
-		_, err := unix.FcntlInt(fd, unix.F_FULLFSYNC, 0)
-		if err == unix.ENOTSUP {
-			err = unix.Fsync(int(fd))
+// the drive's cache. Where the file system does not know it, it is
+// F_BARRIERFSYNC, and else fsync(2). File systems say that in many ways: SMB by
+// ENOTSUP, WebDAV and FUSE by EINVAL, ZFS by ENOTTY.
+func SyncFile(fd uintptr) (err error) {
+	for _, command := range [...]int{unix.F_FULLFSYNC, unix.F_BARRIERFSYNC} {
+		err = ignoringEINTR(func() error {
+			_, err := unix.FcntlInt(fd, command, 0)
+			return err
+		})
+		switch err {
+		case nil, unix.EBADF, unix.EIO, unix.ENOSPC, unix.EDQUOT, unix.EROFS:
+			return err
 		}
-		return err
-	})
+	}
+	return ignoringEINTR(func() error { return unix.Fsync(int(fd)) })
 }
 
 // Allocate is Reserve, and zeros appended up to the end of the range: ftruncate(2)

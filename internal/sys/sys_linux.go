@@ -80,6 +80,9 @@ func Sync(_ uintptr, b []byte) error {
 	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
 }
 
+// SyncMemory is Sync.
+func SyncMemory(b []byte) error { return Sync(0, b) }
+
 // SyncFile is fdatasync(2).
 func SyncFile(fd uintptr) error {
 	return ignoringEINTR(func() error { return unix.Fdatasync(int(fd)) })
@@ -181,7 +184,7 @@ func isOverlay(fd uintptr) bool {
 }
 
 // DiscardPages is MADV_DONTNEED, which on private memory forgets what was stored.
-func DiscardPages(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
+func DiscardPages(b []byte, _ Prot, _ bool) error { return unix.Madvise(b, unix.MADV_DONTNEED) }
 
 // NewMemFile calls memfd_create(2), or makes a file in /dev/shm where the system
 // refuses that (Linux before 3.17). The latter takes no seals.

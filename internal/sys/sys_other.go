@@ -12,6 +12,7 @@ const (
 	Mappable        = false
 	MapsPastEOF     = false
 	MappingPinsSize = false
+	PopulateStores  = true
 	Coherent        = true // there is no memory to differ
 	// SyncFileCoversMemory: fsync(2) writes out what was stored to mappings.
 	SyncFileCoversMemory = true
@@ -121,6 +122,9 @@ func Unlock([]byte) error { return errors.ErrUnsupported }
 // Sync is unknown here; see SyncFile.
 func Sync(uintptr, []byte) error { return errors.ErrUnsupported }
 
+// SyncMemory is unknown here.
+func SyncMemory([]byte) error { return errors.ErrUnsupported }
+
 // StartWriteback does nothing, as it may: the system writes in its own time.
 func StartWriteback(uintptr, int64, int64, []byte) error { return nil }
 
@@ -146,7 +150,7 @@ func Allocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 func PunchHole(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
 // DiscardPages is unknown here.
-func DiscardPages([]byte) error { return errors.ErrUnsupported }
+func DiscardPages([]byte, Prot, bool) error { return errors.ErrUnsupported }
 
 // NewMemFile is unknown here.
 func NewMemFile(string, int64) (*os.File, error) { return nil, errors.ErrUnsupported }

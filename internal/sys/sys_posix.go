@@ -4,6 +4,7 @@ package sys
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,24 +57,28 @@ func control(f *os.File, fn func(fd uintptr) error) error {
 // none prepares them for stores.
 func Populate([]byte, bool) error { return unix.ENOTSUP }
 
-// Sync is msync(2) with MS_SYNC, then SyncFile. msync alone does not do: it
-// leaves the drive's cache alone (darwin), writes to the buffer cache only
-// (OpenBSD), or leaves behind the metadata of holes that were filled. Where
-// memory and descriptor differ, it also makes memory forget, and so show what
-// the descriptor does. Memory that no file system keeps (FreeBSD's) has
-// nothing to write further, which fsync(2) calls EINVAL.
+// Sync is SyncMemory, then SyncFile. msync alone does not do: it leaves the
+// drive's cache alone (darwin), writes to the buffer cache only (OpenBSD), or
+// leaves behind the metadata of holes that were filled.
 func Sync(fd uintptr, b []byte) error {
-	flags := unix.MS_SYNC
+	if err := SyncMemory(b); err != nil {
+		return err
+	}
+	return SyncFile(fd)
+}
+
+// SyncMemory is msync(2) with MS_SYNC. Where memory and descriptor differ, it
+// also makes memory forget, and so show what the descriptor does. Pages that
+// are locked cannot forget: EBUSY.
+func SyncMemory(b []byte) error {
+	err := error(unix.EBUSY)
 	if !Coherent {
-		flags |= unix.MS_INVALIDATE
+		err = ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC|unix.MS_INVALIDATE) })
 	}
-	if err := ignoringEINTR(func() error { return unix.Msync(b, flags) }); err != nil {
-		return err
+	if err == unix.EBUSY {
+		err = ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
 	}
-	if err := SyncFile(fd); err != unix.EINVAL {
-		return err
-	}
-	return nil
+	return err
 }
 
 // StartWriteback is msync(2) with MS_ASYNC. Without memory there is nothing to
@@ -112,6 +117,14 @@ func Advise(b []byte, a Advice) error {
 // CacheStat is unknown here.
 func CacheStat(uintptr, int64, int64) (Cache, error) { return Cache{}, unix.ENOTSUP }
 
-// DiscardPages is unknown here: MADV_DONTNEED keeps what was stored, and MADV_FREE
-// leaves open whether it does.
-func DiscardPages([]byte) error { return unix.ENOTSUP }
+// DiscardPages maps fresh memory over anonymous pages, in one step: MADV_DONTNEED
+// keeps what was stored, and MADV_FREE leaves open whether it does. The copies
+// of a file's pages cannot be taken back.
+func DiscardPages(b []byte, p Prot, anonymous bool) error {
+	if !anonymous {
+		return unix.ENOTSUP
+	}
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)),
+		p.prot(), unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED)
+	return err
+}

@@ -16,6 +16,9 @@ const Mappable = true
 // MappingPinsSize is false: a file may shrink under its mappings.
 const MappingPinsSize = false
 
+// PopulateStores says that Populate fails where a store would fault.
+const PopulateStores = true
+
 // PageSize returns the size of a page in bytes.
 func PageSize() int { return pageSize }
 

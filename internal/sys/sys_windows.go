@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -22,8 +23,13 @@ const (
 	MapsPastEOF = false
 	// MappingPinsSize: to cut a file inside a view is ERROR_USER_MAPPED_FILE.
 	MappingPinsSize = true
-	// Coherent: ReadFile and WriteFile work on the pages that are mapped.
+	// Coherent: ReadFile and WriteFile work on the pages that are mapped, unless
+	// IsRemote.
 	Coherent = true
+	// PopulateStores is false: Populate does not look whether pages can be stored to.
+	PopulateStores = false
+	// RemoteDiffers: mappings of a file on another host are not kept coherent.
+	RemoteDiffers = true
 	// SyncFileCoversMemory: what was stored to a mapping takes a call of its own.
 	SyncFileCoversMemory = false
 	// Direct is FILE_FLAG_NO_BUFFERING, which os.OpenFile accepts.
@@ -42,6 +48,7 @@ const (
 
 	fileAccessInformation     = 8  // NtQueryInformationFile: rights of the handle
 	fileModeInformation       = 16 // NtQueryInformationFile: how it was opened
+	fileFsDeviceInformation   = 4  // NtQueryVolumeInformationFile
 	fileFsFullSizeInformation = 7  // NtQueryVolumeInformationFile
 )
 
@@ -352,8 +359,15 @@ func mapFile(fd uintptr, off int64, n int, p Prot, copies bool, hint uintptr) ([
 	if copies || rights&windows.FILE_WRITE_DATA != 0 {
 		most |= Write
 	}
+	handle := windows.Handle(fd)
+	if p&Exec != 0 {
+		if handle, err = executable(fd, rights); err != nil {
+			return nil, err
+		}
+		defer windows.CloseHandle(handle)
+	}
 	// No size: a section never makes its file longer.
-	section, err := windows.CreateFileMapping(windows.Handle(fd), nil, most.page(copies), 0, 0, nil)
+	section, err := windows.CreateFileMapping(handle, nil, most.page(copies), 0, 0, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -374,6 +388,16 @@ func mapFile(fd uintptr, off int64, n int, p Prot, copies bool, hint uintptr) ([
 		return nil, err
 	}
 	return b, nil
+}
+
+// executable opens the file of fd anew with the right to execute it, which
+// package os does not ask for and a section of executable pages needs.
+func executable(fd uintptr, rights uint32) (windows.Handle, error) {
+	mode, err := ask(fd, fileModeInformation)
+	if err != nil {
+		return 0, err
+	}
+	return reopen(fd, rights|windows.FILE_EXECUTE, mode)
 }
 
 // viewLength returns how many of the n bytes of whole pages at off the file
@@ -532,7 +556,7 @@ func Unlock(b []byte) error {
 // of the disk, and then calls FlushFileBuffers. That is denied to a handle
 // without the right to store, through which there was nothing to write.
 func Sync(fd uintptr, b []byte) error {
-	if err := windows.FlushViewOfFile(address(b), uintptr(len(b))); err != nil {
+	if err := SyncMemory(b); err != nil {
 		return err
 	}
 	err := SyncFile(fd)
@@ -543,6 +567,24 @@ func Sync(fd uintptr, b []byte) error {
 		}
 	}
 	return err
+}
+
+// SyncMemory calls FlushViewOfFile. A conflict with the file system's own locks
+// passes: the call is made again for up to two seconds.
+func SyncMemory(b []byte) error {
+	return retryLocked(func() error { return windows.FlushViewOfFile(address(b), uintptr(len(b))) })
+}
+
+// retryLocked calls fn again while it returns ERROR_LOCK_VIOLATION, after pauses
+// of 1 ms to 1 s.
+func retryLocked(fn func() error) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := fn()
+		if err != windows.ERROR_LOCK_VIOLATION || pause > time.Second {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // SyncFile calls FlushFileBuffers.
@@ -567,6 +609,16 @@ func DiskFull(fd uintptr) bool {
 	code, _, _ := syscall.SyscallN(ntQueryVolumeInformationFile.Addr(), fd, uintptr(unsafe.Pointer(&status)),
 		uintptr(unsafe.Pointer(&space)), unsafe.Sizeof(space), fileFsFullSizeInformation)
 	return code == 0 && space.total > 0 && space.callers == 0
+}
+
+// IsRemote asks the volume whether it is another host's.
+func IsRemote(fd uintptr) bool {
+	const remote = 0x10 // FILE_REMOTE_DEVICE
+	var status windows.IO_STATUS_BLOCK
+	var device struct{ kind, characteristics uint32 } // FILE_FS_DEVICE_INFORMATION
+	code, _, _ := syscall.SyscallN(ntQueryVolumeInformationFile.Addr(), fd, uintptr(unsafe.Pointer(&status)),
+		uintptr(unsafe.Pointer(&device)), unsafe.Sizeof(device), fileFsDeviceInformation)
+	return code == 0 && device.characteristics&remote != 0
 }
 
 // HasAdvice reports whether the system has anything like the advice.
@@ -666,7 +718,7 @@ func deviceControl(fd uintptr, code uint32, in *byte, n uint32) error {
 
 // DiscardPages decommits and commits the pages of memory. A touch in between faults.
 // A view has no means to forget its copies.
-func DiscardPages(b []byte) error {
+func DiscardPages(b []byte, _ Prot, _ bool) error {
 	for len(b) > 0 {
 		r, err := query(b)
 		if err != nil {

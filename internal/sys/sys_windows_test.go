@@ -126,3 +126,35 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestRetryLocked: a flush that meets a lock of the file system is made again,
+// what fails otherwise is not, and none of it says that something was lost.
+func TestRetryLocked(t *testing.T) {
+	calls := 0
+	fails := func(n int, err error) func() error {
+		calls = 0
+		return func() error {
+			if calls++; calls > n {
+				return nil
+			}
+			return err
+		}
+	}
+	if err := retryLocked(fails(3, windows.ERROR_LOCK_VIOLATION)); err != nil || calls != 4 {
+		t.Errorf("three locks: %v after %d calls", err, calls)
+	}
+	if err := retryLocked(fails(3, windows.ERROR_DISK_FULL)); err != windows.ERROR_DISK_FULL || calls != 1 {
+		t.Errorf("a full disk: %v after %d calls", err, calls)
+	}
+	if err := retryLocked(fails(1000, windows.ERROR_LOCK_VIOLATION)); !Transient(err) || calls != 11 {
+		t.Errorf("a lock that stays: %v after %d calls", err, calls)
+	}
+	for err, is := range map[error]bool{
+		windows.ERROR_LOCK_VIOLATION: true, windows.ERROR_INVALID_PARAMETER: true, windows.ERROR_DISK_FULL: false,
+		windows.ERROR_IO_DEVICE: false, nil: false, &os.PathError{Err: windows.ERROR_ACCESS_DENIED}: true,
+	} {
+		if Transient(err) != is {
+			t.Errorf("Transient(%v) is %t", err, !is)
+		}
+	}
+}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package linear checks that a Region behaves as an os.File does when several
 // goroutines use it at once.
 //

@@ -5,8 +5,10 @@ import (
 	"go/ast"
 	"go/build/constraint"
 	"go/doc"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"os"
 	"path"
@@ -208,5 +210,87 @@ func TestConstraints(t *testing.T) {
 		if !constrained {
 			t.Errorf("%s has no //go:build line", file)
 		}
+	}
+}
+
+// layers are the files of the package in the order in which they may use one
+// another: a file uses what stands above it, and nothing below. So whoever reads
+// them in this order meets every name before it is used.
+var layers = []string{
+	"doc.go",
+	"errors.go", // how errors look
+	"page.go",   // the arithmetic of pages and ranges
+	"options.go",
+	"guard.go",      // a copy during which a fault is a value
+	"mapping.go",    // what a Region shows of its memory at one time
+	"attrs.go",      // what the caller made of pages
+	"descriptor.go", // the file behind, and the calls on it
+	"durability.go", // what Flush answers for
+	"stats.go",
+	"region.go", // Region: its mappings and their life
+	"residency.go",
+	"aging.go",
+	"size.go",
+	"fault.go",
+	"kind.go",
+	"access.go",
+	"reader.go",
+	"writer.go",
+	"eofpage.go",
+	"cursor.go",
+	"zerocopy.go",
+	"file.go",
+	"sync.go",
+	"view.go",
+	"chunks.go",
+	"control.go",
+	"advise.go",
+	"protect.go",
+	"allocate.go",
+	"evict.go",
+	"format.go",
+	"shared.go",
+	"open.go",
+	"fs.go",
+}
+
+// TestLayers: no file uses a name of a later one.
+func TestLayers(t *testing.T) {
+	fset := token.NewFileSet()
+	place := map[string]int{}
+	for i, name := range layers {
+		place[name] = i
+	}
+	var files []*ast.File
+	for _, file := range moduleFiles(t) {
+		if path.Dir(file) != "." {
+			continue
+		}
+		if _, ok := place[file]; !ok {
+			t.Errorf("%s has no place among the layers", file)
+		}
+		f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{Importer: importer.ForCompiler(fset, "source", nil), FakeImportC: true, Error: func(error) {}}
+	pkg, _ := config.Check("github.com/seed-93fed273/mmap", fset, files, info)
+	if pkg == nil {
+		t.Skip("the package cannot be checked here")
+	}
+	seen := map[string]bool{}
+	for id, object := range info.Uses {
+		if object.Pkg() != pkg || !object.Pos().IsValid() {
+			continue
+		}
+		user, owner := fset.Position(id.Pos()).Filename, fset.Position(object.Pos()).Filename
+		if place[owner] <= place[user] || seen[user+owner+object.Name()] {
+			continue
+		}
+		seen[user+owner+object.Name()] = true
+		t.Errorf("%s uses %s, of %s, which stands below it", user, object.Name(), owner)
 	}
 }
