@@ -300,8 +300,11 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	m := r.m.Load()
 	want := p[:min(int64(len(p)), max(r.size.Load()-off, 0))]
 	n := len(want)
-	if n == 0 {
+	switch {
+	case n == 0:
 		return 0, nil
+	case m == nil: // Close took it away after refuseWrite had looked
+		return 0, wrap("write", r.name, r.closedOr(sys.Fault))
 	}
 	if r.f != nil {
 		if !r.isResident(m, off, int64(n)) {
