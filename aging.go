@@ -63,7 +63,7 @@ var ager struct {
 // agingInterval is how long a page counts as what it was seen to be, and how
 // long a change by others may go unnoticed. While the process takes faults that
 // wait for storage, the clock fires up to sixteen times as often, and Regions
-// forget pages at once if some of theirs are gone: see suffers. Where memory is short a page
+// forget pages at once if some of theirs are gone: see lostOf. Where memory is short a page
 // lives no longer than that.
 const (
 	agingInterval    = time.Second
@@ -224,31 +224,40 @@ func (r *Region) tells() bool {
 // forgetLost forgets all pages of m, if some that are known are gone or nothing
 // tells, and reports whether that was so.
 func (r *Region) forgetLost(m *mapping) bool {
-	if !m.residency.resident.Any() || r.tells() && !r.suffers(m) {
+	known := &m.residency.resident
+	if !known.Any() {
 		return false
+	}
+	if r.tells() {
+		lost := r.lostOf(m)
+		if lost < tolerated {
+			return false
+		}
+		counters.evictedPages.Add(uint64(lost * float64(known.Count(0, m.residency.n))))
 	}
 	m.forgetFrom(0)
 	return true
 }
 
-// suffers reports whether pages that count as resident are gone, judged by some
-// of them, taken at random: one in thirty is a few faults a second, which cost less
-// than to learn all pages anew.
-func (r *Region) suffers(m *mapping) bool {
-	const sample, tolerated = 64, 1
-	set, n, lost := &m.residency.resident, m.residency.n, 0
+// tolerated is the part of the known pages that may be gone: one in forty is a few
+// faults a second, which cost less than to learn all pages anew.
+const tolerated = 1. / 40
+
+// lostOf returns which part of the pages that count as resident is gone, judged by
+// some of them, taken at random.
+func (r *Region) lostOf(m *mapping) float64 {
+	const sample = 64
+	known, n, lost := &m.residency.resident, m.residency.n, 0
 	for range sample {
-		page := set.NextSet(rand.Int64N(n), n)
+		page := known.NextSet(rand.Int64N(n), n)
 		if page == n {
-			page = set.NextSet(0, n)
+			page = known.NextSet(0, n)
 		}
 		if page < n && !r.isCached(m, page) {
-			if lost++; lost > tolerated {
-				return true
-			}
+			lost++
 		}
 	}
-	return false
+	return float64(lost) / sample
 }
 
 // noteMiss is called when a read found that something was not cached. What reads
