@@ -3,10 +3,8 @@ package mmap
 import (
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
-	"weak"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/bitmap"
@@ -31,88 +29,7 @@ import (
 // testing/synctest, whose timers belong to the bubble. There the Region is
 // registered all the same, and the clock starts with the next one outside.
 
-// clockState is what the clock knows of a Region.
-type clockState struct {
-	registered atomic.Bool
-	asked      atomic.Int32  // askedNow, askDue or asking
-	changed    atomic.Int64  // sys.Info.Changed when the descriptor was last asked
-	missed     atomic.Uint32 // reads that found a page not cached
-	faults     atomic.Int64  // of the process when a read that missed looked last
-	reopened   bool          // mappings are made of a descriptor opened anew; guarded by mu
-}
-
-// Values of clockState.asked.
-const (
-	askedNow int32 = iota // the descriptor was asked since the clock fired
-	askDue                // it was not: memory does not serve before it is
-	asking                // somebody does, and memory does not serve meanwhile
-)
-
-// ager is the clock, and the register of Regions that it fires for. It holds
-// none of them alive.
-var ager struct {
-	mu       sync.Mutex
-	regions  map[weak.Pointer[Region]]struct{}
-	running  bool
-	faults   int64         // of the process when the clock last fired
-	interval time.Duration // until it fires again, or full if that is sooner
-	full     time.Time     // when everything is aged again
-	idle     time.Time     // not before then are Regions aged that nobody used
-}
-
-// agingInterval is how long a page counts as what it was seen to be, and how
-// long a change by others may go unnoticed. While the process takes faults that
-// wait for storage, the clock fires up to sixteen times as often, and Regions
-// forget pages at once if some of theirs are gone: see lostOf. Where memory is short a page
-// lives no longer than that.
-const (
-	agingInterval    = time.Second
-	minAgingInterval = agingInterval / 16
-)
-
-// watchMapping is called when a mapping was made: the clock fires for the
-// Region from now on, and memory does not serve before the descriptor was asked. mu
-// is held.
-func (r *Region) watchMapping() {
-	if r.f == nil {
-		return
-	}
-	if !r.memoryOnly() {
-		r.clock.asked.CompareAndSwap(askedNow, askDue)
-		if addrspace.Limited() && r.attrs.get() == nil { // a fault may map a whole huge page
-			_ = sys.Advise(r.m.Load().mem.Bytes(), sys.NoHugePage)
-		}
-	}
-	r.register()
-}
-
-// register puts the Region into the register, and starts the clock.
-func (r *Region) register() {
-	if r.clock.registered.Load() {
-		return
-	}
-	ager.mu.Lock()
-	defer ager.mu.Unlock()
-	if ager.regions == nil {
-		ager.regions = map[weak.Pointer[Region]]struct{}{}
-	}
-	ager.regions[weak.Make(r)] = struct{}{}
-	if !ager.running && !inBubble() {
-		ager.running = true
-		ager.faults = sys.MajorFaults()
-		ager.interval, ager.full = agingInterval, time.Now().Add(agingInterval)
-		time.AfterFunc(agingInterval, fire)
-	}
-	r.clock.registered.Store(ager.running) // else the next use tries again
-}
-
-// inBubble reports whether the calling goroutine has a clock of its own: that
-// of a test bubble begins in the year 2000.
-func inBubble() bool {
-	const hour = 3600
-	ahead := time.Now().Unix() - sys.SystemTime()
-	return ahead > hour || ahead < -hour
-}
+func init() { clockFires = fire }
 
 // fire is what the clock does, in a goroutine of its own and outside every
 // bubble. It ends when no Region is left.
@@ -183,22 +100,6 @@ func tickAll(faulted bool) {
 		ager.idle = start.Add(100 * time.Since(start))
 		ager.mu.Unlock()
 	}
-}
-
-// liveRegions takes the Regions that are closed or collected out of the register
-// and returns the others. It holds the lock for the register alone: a reader that
-// puts its Region into it must not wait for the ageing of another.
-func liveRegions() (alive []*Region) {
-	ager.mu.Lock()
-	defer ager.mu.Unlock()
-	for w := range ager.regions {
-		if r := w.Value(); r != nil && !r.closed.Load() {
-			alive = append(alive, r)
-		} else {
-			delete(ager.regions, w)
-		}
-	}
-	return alive
 }
 
 // tick is what the clock does with one Region once a second.
@@ -313,19 +214,6 @@ func (r *Region) calm(m *mapping, lost bool) {
 	m.residency.disturbed.Store(max(left-1, 0))
 }
 
-// adviseAll gives advice for all of m, unless the caller has given some; Random not
-// where he has bytes of it either. It reports whether it did.
-func (r *Region) adviseAll(m *mapping, a sys.Advice) bool {
-	if !r.mu.TryLock() {
-		return false
-	}
-	defer r.mu.Unlock()
-	if r.closed.Load() || r.m.Load() != m || r.attrs.get() != nil || a == sys.Random && m.mem.InUse() {
-		return false
-	}
-	return sys.Advise(m.mem.Bytes(), a) == nil
-}
-
 // suspend takes the fast paths away until the descriptor was asked, and reports
 // whether the Region was used since it was suspended last.
 func (r *Region) suspend(m *mapping) (used bool) {
@@ -346,14 +234,6 @@ func (r *Region) learn(m *mapping, set *bitmap.Set, bound *atomic.Int64, off, n 
 		m.stillAdmitted(m.pageRange(off, n))
 	}
 	r.stillAsked(bound)
-}
-
-// stillAsked undoes the raising of a bound if the clock fired meanwhile, or a
-// limit was set.
-func (r *Region) stillAsked(bound *atomic.Int64) {
-	if r.clock.asked.Load() != askedNow || addrspace.Limited() {
-		lower(bound, 0)
-	}
 }
 
 // serves reports whether memory may serve, and by m: that the descriptor was
@@ -458,16 +338,6 @@ func (r *Region) mapReopened() {
 		r.member.setMapped(false)
 		m.mem.Supersede()
 	}
-}
-
-// withMappableFD is withFD with a descriptor whose mapping shows what the
-// Region's own descriptor reads. mu is held.
-func (r *Region) withMappableFD(fn func(fd uintptr)) (err error) {
-	if !r.clock.reopened {
-		return r.withFD(fn)
-	}
-	cerr := r.withFD(func(fd uintptr) { err = sys.Reopened(fd, fn) })
-	return firstError(cerr, err)
 }
 
 // maxAgingScan is up to how many bytes of a file are asked about every second.

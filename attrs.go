@@ -31,19 +31,6 @@ func (c *attrCell) get() attrTable {
 // set replaces the layout.
 func (c *attrCell) set(l attrTable) { c.p.Store(&l) }
 
-// access is what the memory allows: by the way it was opened, by Options.Prot, and
-// by what the caller made of single pages since. The fields but for writeSealed
-// and attrs never change. The table is replaced as a whole under mu, and read
-// without a lock.
-type access struct {
-	prot         sys.Prot    // what the memory allows, but for Protect
-	flags        sys.Flag    // of every mapping made for it
-	explicitProt bool        // the caller chose prot: the descriptor is no way round it
-	writeSealed  atomic.Bool // SealWrite, by this Region or another: no mapping is writable any more
-	attrs        attrCell    // what the caller made of pages
-	viewOnly     bool        // mapped privately, because it cannot be shared: memory may differ from the descriptor; guarded by mu
-}
-
 // attrRun is the part of the memory from start on, up to the next stretch; the
 // last reaches as far as the memory ever will. Starts are bytes from the first
 // page on, and multiples of the page size.
@@ -214,77 +201,6 @@ func (a Advice) attrUpdate() func(*pageAttr) {
 		return func(p *pageAttr) { p.merge = a == AdviceMergeable }
 	}
 	return nil
-}
-
-// effectiveProt returns what the memory allows, as far as Protect changed nothing.
-func (r *Region) effectiveProt() sys.Prot {
-	if r.writeSealed.Load() {
-		return r.prot &^ sys.Write
-	}
-	return r.prot
-}
-
-// memoryOnly reports that the Region's length follows no file.
-func (r *Region) memoryOnly() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
-
-// permittedPrefix returns how many of the n bytes from off on may be accessed in this
-// way, from the first byte on, as far as the caller decided that: by
-// Options.Prot or by Protect. The descriptor is no way round either.
-func (r *Region) permittedPrefix(off, n int64, access sys.Prot) int64 {
-	l := r.attrs.get()
-	if l == nil && !r.explicitProt {
-		return n // nothing was decided
-	}
-	var denied sys.Prot
-	if r.explicitProt {
-		denied = access &^ r.prot
-	}
-	if l == nil && denied != 0 {
-		return 0
-	}
-	lo := off + min(r.lead(), math.MaxInt64-off) // as far as bytes are counted
-	hi := lo + min(n, math.MaxInt64-lo)
-	at, found := l.firstWhere(lo, hi, func(a pageAttr) bool {
-		return (denied|a.denied&access)&^a.granted != 0
-	})
-	if found {
-		return at - lo
-	}
-	return n
-}
-
-// unrestricted reports whether the caller left all bytes accessible.
-func (r *Region) unrestricted() bool {
-	return !r.explicitProt && r.permittedPrefix(0, math.MaxInt64-granularity, sys.Read|sys.Write) == math.MaxInt64-granularity
-}
-
-// mayBeStored reports whether something may have been stored to memory by others
-// than WriteAt: the memory is writable, or was made so by Protect.
-func (r *Region) mayBeStored() bool {
-	if r.effectiveProt()&sys.Write != 0 {
-		return true
-	}
-	_, found := r.attrs.get().firstWhere(0, math.MaxInt64, grantsWriting)
-	return found
-}
-
-// grantsWriting reports whether Protect allowed storing to the page.
-func grantsWriting(a pageAttr) bool { return a.granted&sys.Write != 0 }
-
-// writesUseMemory reports whether writes may go to memory.
-func (r *Region) writesUseMemory() bool {
-	return r.effectiveProt()&sys.Write != 0 && (r.memoryOnly() || !r.syncWrites && !r.appendMode)
-}
-
-// anyReleased reports whether some of the bytes were given back by Release.
-func (r *Region) anyReleased(off, n int64) bool {
-	l := r.attrs.get()
-	if l == nil {
-		return false
-	}
-	lead := r.lead()
-	_, found := l.firstWhere(lead+off, lead+off+n, func(a pageAttr) bool { return a.released })
-	return found
 }
 
 // lockPages is sys.Lock with an error that names the limit.

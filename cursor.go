@@ -4,40 +4,10 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
-
-// cursor is the offset of Read, Write, Seek and their kin. It is the Region's
-// own and counts its bytes, or the descriptor's: for what has no size, with
-// O_APPEND and O_DIRECT, from the first use of SyscallConn on, and from the first
-// read or write on which the system refuses to make at an offset. It is never the
-// descriptor's where that would move somebody else's offset (a duplicate) or
-// count from another byte (Options.Offset, a window, private memory).
-//
-// The locks give every byte to one caller only, as those of os.File do. There,
-// what reads (Read, WriteTo, sendfile through SyscallConn) excludes what reads,
-// for the whole call; what writes (Write, ReadFrom) excludes what writes; and the
-// kernel lets a single read(2), write(2) and lseek(2) move the offset alone. Here
-// the mutex is what the kernel's is: it is held while one read or write is made
-// and the offset moved. A WriteTo that waits for its writer between two pieces
-// lends the cursor instead: who reads waits for it, who writes or seeks does not.
-// Where the cursor is the descriptor's, os.File and the kernel see to all that,
-// and the mutex is held only to learn where the cursor is: a Read of a pipe may
-// wait for ever.
-//
-// Lock order: lending, the mutex, then the Region's mu.
-type cursor struct {
-	sync.Mutex // guards what follows
-	off        int64
-	inFD       bool
-	lent       bool    // a WriteTo is handing on the bytes at off
-	write      fdWrite // of Write
-
-	lending sync.Mutex // held by that WriteTo
-}
 
 // lockForReading locks c for a call that takes the bytes at the cursor: not
 // while they are handed on.
@@ -255,4 +225,14 @@ func (c rawConn) Write(f func(fd uintptr) (done bool)) error {
 		return err
 	}
 	return c.wrapErr(c.r.conn.Write(f))
+}
+
+// cursorInFD reports whether the cursor is the descriptor's.
+func (r *Region) cursorInFD() (inFile bool, err error) {
+	if r.isClosed() {
+		return false, os.ErrClosed
+	}
+	r.cursor.Lock()
+	defer r.cursor.Unlock()
+	return r.cursor.inFD, nil
 }

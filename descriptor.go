@@ -3,41 +3,11 @@ package mmap
 import (
 	"io"
 	"os"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
-
-// backing is the file behind a Region: what never changes after opening, and
-// two things that are learned once. The descriptor is the truth, the memory its
-// fast copy: whatever memory does not serve goes through here.
-type backing struct {
-	descriptor
-	name        string
-	base        int64  // the file's offset of the Region's byte 0
-	window      int64  // its fixed length; 0: it follows the end of the file
-	opened      bool   // made by a function of this package; the zero Region was not
-	fdWritable  bool   // the descriptor allows writing
-	appendMode  bool   // O_APPEND: the descriptor says where a Write goes
-	syncWrites  bool   // O_SYNC, O_DSYNC: writes go through the descriptor
-	unsized     bool   // not a file with a size: everything goes through the descriptor
-	ownOffset   bool   // the descriptor's offset is ours to move
-	serve       Access // who serves reads and writes, as the caller wants it
-	incoherent  bool   // memory and descriptor may show different bytes
-	neverMapped error  // why everything goes through the descriptor; nil: it may be mapped
-
-	member  *membership     // how it counts in the gauges of Stats
-	dropped runtime.Cleanup // of a Region that nobody closes
-
-	noCachestat atomic.Bool // the system does not tell what is cached
-	noNowait    atomic.Bool // the file cannot be read without waiting
-}
-
-// lead returns how many bytes of every mapping lie before the Region's byte 0.
-func (b *backing) lead() int64 { return b.base & (granularity - 1) }
 
 // descriptor is the open file of a Region and the system calls that are made
 // on it. Each of them holds the file open while it runs, returns
@@ -255,32 +225,48 @@ func (op *fdOp) call(fd uintptr) {
 	}
 }
 
-// cachestat asks the system what it has cached of [lo, end), in bytes of m's
-// memory.
-func (r *Region) cachestat(m *mapping, lo, end int64) (sys.Cache, error) {
-	return r.cachestatFile(r.base-m.lead+lo, end-lo)
+// generated reports whether the file, which says that it has no byte at off,
+// has one all the same: it is made up as it is read. Bytes that somebody
+// appended meanwhile do not count.
+func (d *descriptor) generated(off int64) bool {
+	buf := bufferPool.Get().(*copyBuffer)
+	defer bufferPool.Put(buf)
+	if n, err := d.pread(buf[:1], off); n == 0 || err != nil {
+		return false
+	}
+	info, err := d.fstat()
+	return err == nil && info.Size <= off
 }
 
-// closedOr returns err, or os.ErrClosed once a Close began: what the caller just
-// did may be void. It waits for the Close to be done, because after any call
-// returned os.ErrClosed no other may succeed. mu is not held.
-func (r *Region) closedOr(err error) error {
-	if !r.closing.Load() {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return os.ErrClosed
+// fdWrite is a pwrite(2) that tells how much arrived. Each Region has one, and
+// the cursor's lock guards it: appending must not cost more than it costs an
+// os.File.
+type fdWrite struct {
+	p     []byte
+	off   int64
+	n     int
+	err   error
+	fn    func(fd uintptr) // write, made once
+	fd    uintptr          // the descriptor, which is ours while Close is held off
+	known bool             // fd is
 }
 
-// isClosed reports whether the Region is closed. It waits for a Close in
-// progress, as closedOr does. mu is not held; who holds it looks at closed.
-func (r *Region) isClosed() bool { return r.closedOr(nil) != nil }
-
-// checkValid refuses what no function of this package made, as os.File does.
-func (r *Region) checkValid() error {
-	if r == nil || !r.opened {
-		return os.ErrInvalid
+// call writes p at off of the file.
+func (w *fdWrite) call(d *descriptor, p []byte, off int64) (int, error) {
+	if w.fn == nil {
+		w.fn = w.write
 	}
-	return nil
+	w.p, w.off, w.n = p, off, 0
+	err := sys.Control(d.f, d.conn, w.fn)
+	w.p = nil
+	if err != nil {
+		return 0, os.ErrClosed
+	}
+	return w.n, w.err
+}
+
+// write makes the system call.
+func (w *fdWrite) write(fd uintptr) {
+	w.fd, w.known = fd, true
+	w.n, w.err = sys.Pwrite(fd, w.p, w.off)
 }

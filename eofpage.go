@@ -54,14 +54,6 @@ func (w eofWord) with(from, to int64, b [wordSize]byte) eofWord {
 	return w
 }
 
-// noteEOFPage is called when the file has become shorter under a writable
-// mapping. mu is held.
-func (r *Region) noteEOFPage() {
-	if r.effectiveProt()&sys.Write != 0 && r.m.Load() != nil {
-		r.eofPageDirty = true
-	}
-}
-
 // prepareExtend makes the last page of the file ready for a write at off, past
 // its end; a negative off stands for a place that is not known. It reports
 // whether it raised pendingExtends: then no other write goes to memory until the

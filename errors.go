@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 )
 
 // FaultError is a touch of mapped memory that the system answered with a
@@ -73,3 +74,64 @@ var errNegative = errors.New("negative offset")
 
 // errAppends is what os says; a descriptor that Map got does not always know.
 var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_APPEND")
+
+// ErrNotMapped says that there is no memory to show, or to promise something
+// of: the file is served by its descriptor. It wraps [errors.ErrUnsupported].
+// Errors that wrap it say the reason, and wrap the system's error if that is
+// one.
+var ErrNotMapped error = errNotMapped{}
+
+// errNotMapped is the type of ErrNotMapped.
+type errNotMapped struct{}
+
+func (errNotMapped) Error() string { return "not mapped" }
+
+func (errNotMapped) Unwrap() error { return errors.ErrUnsupported }
+
+// notMappedError is ErrNotMapped with its reason.
+type notMappedError struct{ why error }
+
+func (e *notMappedError) Error() string { return "not mapped: " + e.why.Error() }
+
+func (e *notMappedError) Unwrap() []error { return []error{ErrNotMapped, e.why} }
+
+// notMapped returns err as the reason of an ErrNotMapped. What is no such
+// reason, an empty file and a closed Region, stays what it is.
+func notMapped(err error) error {
+	if err == nil || err == errEmpty || err == os.ErrClosed || errors.Is(err, ErrNotMapped) {
+		return err
+	}
+	return &notMappedError{err}
+}
+
+var (
+	errEmpty    = fmt.Errorf("no bytes to map: %w", io.ErrUnexpectedEOF)
+	errTooLarge = fmt.Errorf("larger than the address space: %w", errors.ErrUnsupported)
+)
+
+// errViewOnly is why AccessMemory cannot be had of a file that is mapped
+// privately for want of better.
+var errViewOnly = errors.New("the file system shares no mappings: memory may differ from what the descriptor reads")
+
+// errGenerated is why a file without a size has no memory.
+var errGenerated = errors.New("the file has no size: its bytes are made up as they are read")
+
+// loss is what a cut by somebody else took.
+type loss struct {
+	size, end int64 // the file was cut to size, and bytes up to end may have been stored
+	stored    bool  // there certainly were stores
+}
+
+// error returns what Flush says of it.
+func (l *loss) error() error {
+	if l.stored {
+		return fmt.Errorf("the file was cut to %d bytes, below byte %d stored to memory: %w", l.size, l.end-1, io.ErrUnexpectedEOF)
+	}
+	return warning{fmt.Errorf("the file was cut to %d bytes, below byte %d of memory that was handed out writable; what was stored there, if anything, is lost: %w",
+		l.size, l.end-1, io.ErrUnexpectedEOF)}
+}
+
+// warning is an error that the next Flush does not repeat.
+type warning struct{ error }
+
+func (w warning) Unwrap() error { return w.error }

@@ -204,3 +204,22 @@ func faultAddr(v any) (addr uintptr, ok bool) {
 type copyBuffer [32 << 10]byte
 
 var bufferPool = sync.Pool{New: func() any { return new(copyBuffer) }}
+
+// headPages returns the memory of the first n bytes, in whole pages.
+func (m *mapping) headPages(n int64) []byte {
+	return m.pagesOf(-m.lead, m.lead+n)
+}
+
+// inOld reports whether p begins in the memory of an earlier mapping.
+func (m *mapping) inOld(p []byte) bool {
+	old := m.old.Load()
+	if old == nil {
+		return false
+	}
+	for _, s := range *old {
+		if _, ok := s.Offset(uintptr(dataPtr(p))); ok {
+			return true
+		}
+	}
+	return false
+}

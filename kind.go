@@ -100,19 +100,6 @@ func (d *descriptor) suits(flag int, k fileKind, o Options) error {
 	return nil
 }
 
-// fixes names what in o and flag keeps a write from making the file grow.
-func (o *Options) fixes(flag int) string {
-	switch {
-	case o.Private:
-		return "with Private"
-	case !writable(flag):
-		return "with O_RDONLY"
-	case o.Prot != 0 && o.Prot&ProtWrite == 0:
-		return "with Prot"
-	}
-	return "as a device"
-}
-
 // offsets names the options of o that count bytes of the file.
 func (o *Options) offsets() string {
 	var names []string
@@ -123,19 +110,6 @@ func (o *Options) offsets() string {
 		names = append(names, "Length")
 	}
 	return strings.Join(names, ", ")
-}
-
-// generated reports whether the file, which says that it has no byte at off,
-// has one all the same: it is made up as it is read. Bytes that somebody
-// appended meanwhile do not count.
-func (d *descriptor) generated(off int64) bool {
-	buf := bufferPool.Get().(*copyBuffer)
-	defer bufferPool.Put(buf)
-	if n, err := d.pread(buf[:1], off); n == 0 || err != nil {
-		return false
-	}
-	info, err := d.fstat()
-	return err == nil && info.Size <= off
 }
 
 // tryMapping maps what o says of a file of kind k, by its own descriptor, and
@@ -175,4 +149,28 @@ func (d *descriptor) tryMapping(flag int, k fileKind, o Options) error {
 		return nil // or opening will do better: it collects what is left over, and knows another way
 	}
 	return fmt.Errorf("%s: %w", o.mandatory(), notMapped(err))
+}
+
+// applyOptions takes over what o says about the memory.
+func (r *Region) applyOptions(o Options) {
+	if o.Prot != 0 {
+		r.prot = sys.Prot(o.Prot &^ ProtNone)
+		r.explicitProt = true
+	}
+	if o.Private {
+		r.flags |= sys.Private
+	}
+	if o.NoReserve {
+		r.flags |= sys.NoReserve
+	}
+	if o.MapSync {
+		r.flags |= sys.SyncMap
+	}
+	if o.Lock || o.HugePages {
+		a := pageAttr{locked: o.Lock}
+		if o.HugePages && AdviceHugePage.Supported() {
+			a.huge = AdviceHugePage
+		}
+		r.attrs.set(attrTable{{0, a}})
+	}
 }

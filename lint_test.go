@@ -217,41 +217,49 @@ func TestConstraints(t *testing.T) {
 // another: a file uses what stands above it, and nothing below. So whoever reads
 // them in this order meets every name before it is used.
 var layers = []string{
-	"doc.go",
-	"errors.go", // how errors look
-	"page.go",   // the arithmetic of pages and ranges
+	"errors.go",
+	"page.go",
 	"options.go",
-	"guard.go",      // a copy during which a fault is a value
-	"mapping.go",    // what a Region shows of its memory at one time
-	"attrs.go",      // what the caller made of pages
-	"descriptor.go", // the file behind, and the calls on it
-	"durability.go", // what Flush answers for
-	"stats.go",
-	"region.go", // Region: its mappings and their life
+	"mapping.go",
+	"guard.go",
 	"residency.go",
-	"aging.go",
+	"residentlimit.go",
+	"attrs.go",
+	"descriptor.go",
+	"region.go",
+	"stats.go",
+	"durability.go",
+	"clock.go",
+	"remap.go",
+	"limit.go",
 	"size.go",
+	"eofpage.go",
+	"resize.go",
+	"aging.go",
+	"probe.go",
+	"ranges.go",
+	"coherence.go",
 	"fault.go",
-	"kind.go",
 	"access.go",
+	"cursor.go",
 	"reader.go",
 	"writer.go",
-	"eofpage.go",
-	"cursor.go",
 	"zerocopy.go",
 	"file.go",
 	"sync.go",
+	"control.go",
 	"view.go",
 	"chunks.go",
-	"control.go",
 	"advise.go",
 	"protect.go",
 	"allocate.go",
 	"evict.go",
 	"format.go",
+	"kind.go",
 	"shared.go",
 	"open.go",
 	"fs.go",
+	"doc.go",
 }
 
 // TestLayers: no file uses a name of a later one.

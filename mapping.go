@@ -3,10 +3,12 @@
 package mmap
 
 import (
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
+	"github.com/seed-93fed273/mmap/internal/bitmap"
 )
 
 // mapping is what a Region shows of its memory at one time. ReadAt and WriteAt
@@ -75,20 +77,6 @@ func (m *mapping) noteStore(end int64) {
 // aliased reports whether bytes of the mapping may be known at second addresses.
 func (m *mapping) aliased() bool { return m.old.Load() != nil }
 
-// inOld reports whether p begins in the memory of an earlier mapping.
-func (m *mapping) inOld(p []byte) bool {
-	old := m.old.Load()
-	if old == nil {
-		return false
-	}
-	for _, s := range *old {
-		if _, ok := s.Offset(uintptr(dataPtr(p))); ok {
-			return true
-		}
-	}
-	return false
-}
-
 // forgetOld lets the limits rise again once the earlier ranges are gone, and
 // reports whether it did.
 func (m *mapping) forgetOld() bool {
@@ -105,7 +93,70 @@ func (m *mapping) forgetOld() bool {
 	return true
 }
 
-// headPages returns the memory of the first n bytes, in whole pages.
-func (m *mapping) headPages(n int64) []byte {
-	return m.pagesOf(-m.lead, m.lead+n)
+// residency is what is known of the pages of one memory. All of it is advisory:
+// a bit that is wrong costs time, not correctness.
+type residency struct {
+	n        int64      // pages
+	resident bitmap.Set // found resident
+	probed   bitmap.Set // by block: the system was asked what is cached
+	written  bitmap.Set // written by the descriptor since the last Flush
+	writable bitmap.Set // found writable
+
+	// See residentlimit.go. Units are counted in addresses, and so are blocks.
+	counting  sync.Mutex   // held while units changes
+	units     bitmap.Set   // counted as in the process's memory
+	wanted    bitmap.Set   // units that were not let in since the last sweep
+	touched   bitmap.Set   // units used since the last sweep
+	dismissed bitmap.Set   // units that were taken out
+	unitLead  int64        // pages of the first unit that lie before the memory
+	blockLead int64        // pages of the first block that do
+	folios    atomic.Int32 // how often no more came in than was asked for, in a row
+	inspected atomic.Int64 // units below it were looked at
+
+	populateBudget  atomic.Int64 // bytes: see afford
+	noWriteback     bool         // nothing is ever written back, and nothing dirty
+	disturbed       atomic.Int32 // for how many seconds more a fault reads one page only: see calm
+	writebackActive atomic.Bool  // the system wrote pages back since the last ageing but one
 }
+
+// newResidency knows nothing yet of the pages of mem.
+func newResidency(mem *addrspace.Range, noWriteback bool) *residency {
+	n := int64(mem.Len()) >> pageShift
+	p := &residency{n: n, noWriteback: noWriteback}
+	before, _ := mem.Offset(0) // minus the first address
+	p.unitLead = -before >> pageShift & (1<<aroundShift - 1)
+	p.blockLead = -before >> pageShift & (1<<blockShift - 1)
+	p.units.N = (p.unitLead+n-1)>>aroundShift + 1
+	p.wanted.N, p.touched.N, p.dismissed.N = p.units.N, p.units.N, p.units.N
+	p.resident.N, p.written.N, p.writable.N = n, n, n
+	p.probed.N = (n + probePages - 1) / probePages
+	return p
+}
+
+// probePages is how many pages the system is asked about at once: 2 MiB of small
+// pages. The answer costs 0.5 to 20 µs, and is asked for once a block.
+const probePages = 512
+
+// assumePages is what tests let the library believe of pages: whatever it believes
+// must not change a result. It is set before anything is opened.
+var assumePages = assumeNothing
+
+// Values of assume.
+const (
+	assumeNothing = iota // what was seen
+	assumeCold           // no page is resident, none is writable: all goes the long way
+	assumeWarm           // all pages are both: memory is touched without another look
+)
+
+// aroundShift is the binary logarithm of the pages in a unit: fault_around_bytes
+// of Linux, which other systems do not exceed.
+var aroundShift = func() (shift int) {
+	for pageSize<<shift < 64<<10 {
+		shift++
+	}
+	return shift
+}()
+
+// blockShift is the binary logarithm of the pages in a block, of which a fault maps
+// no more than one: the pages of one table.
+const blockShift = 9

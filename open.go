@@ -240,45 +240,6 @@ func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error)
 	return r, nil
 }
 
-// writable reports whether a file opened with flag can be written.
-func writable(flag int) bool { return flag&(os.O_RDWR|os.O_WRONLY) != 0 }
-
-// memoryProt returns what memory of a file opened with flag allows, unless Prot
-// says so.
-func (o *Options) memoryProt(flag int) (p sys.Prot) {
-	if flag&os.O_WRONLY == 0 {
-		p |= sys.Read
-	}
-	if writable(flag) || o.Private {
-		p |= sys.Write
-	}
-	return p
-}
-
-// applyOptions takes over what o says about the memory.
-func (r *Region) applyOptions(o Options) {
-	if o.Prot != 0 {
-		r.prot = sys.Prot(o.Prot &^ ProtNone)
-		r.explicitProt = true
-	}
-	if o.Private {
-		r.flags |= sys.Private
-	}
-	if o.NoReserve {
-		r.flags |= sys.NoReserve
-	}
-	if o.MapSync {
-		r.flags |= sys.SyncMap
-	}
-	if o.Lock || o.HugePages {
-		a := pageAttr{locked: o.Lock}
-		if o.HugePages && AdviceHugePage.Supported() {
-			a.huge = AdviceHugePage
-		}
-		r.attrs.set(attrTable{{0, a}})
-	}
-}
-
 // mapIfAsked maps at once where an option asks for it. A hint may fail, a
 // guarantee not.
 func (r *Region) mapIfAsked(o Options) error {
@@ -373,4 +334,18 @@ func openFile(name string, flag int, perm fs.FileMode) (*os.File, sys.Info, erro
 		return nil, sys.Info{}, wrap("open", name, err)
 	}
 	return f, info, nil
+}
+
+// anonymousFile is Anonymous with a descriptor.
+func anonymousFile(name string, size int64, o Options) (*Region, error) {
+	f, err := sys.NewMemFile(name, size)
+	if err != nil {
+		return nil, wrap("map", name, fmt.Errorf("option Share: %w", err))
+	}
+	r, err := newRegion(f, os.O_RDWR, true, o)
+	if err != nil {
+		f.Close()
+		return nil, wrap("map", name, err)
+	}
+	return r, nil
 }

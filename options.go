@@ -260,3 +260,31 @@ const (
 	SealGrow   = Seals(sys.SealGrow)   // it cannot be made longer
 	SealWrite  = Seals(sys.SealWrite)  // its bytes cannot change
 )
+
+// writable reports whether a file opened with flag can be written.
+func writable(flag int) bool { return flag&(os.O_RDWR|os.O_WRONLY) != 0 }
+
+// memoryProt returns what memory of a file opened with flag allows, unless Prot
+// says so.
+func (o *Options) memoryProt(flag int) (p sys.Prot) {
+	if flag&os.O_WRONLY == 0 {
+		p |= sys.Read
+	}
+	if writable(flag) || o.Private {
+		p |= sys.Write
+	}
+	return p
+}
+
+// fixes names what in o and flag keeps a write from making the file grow.
+func (o *Options) fixes(flag int) string {
+	switch {
+	case o.Private:
+		return "with Private"
+	case !writable(flag):
+		return "with O_RDONLY"
+	case o.Prot != 0 && o.Prot&ProtWrite == 0:
+		return "with Prot"
+	}
+	return "as a device"
+}

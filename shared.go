@@ -10,20 +10,6 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// anonymousFile is Anonymous with a descriptor.
-func anonymousFile(name string, size int64, o Options) (*Region, error) {
-	f, err := sys.NewMemFile(name, size)
-	if err != nil {
-		return nil, wrap("map", name, fmt.Errorf("option Share: %w", err))
-	}
-	r, err := newRegion(f, os.O_RDWR, true, o)
-	if err != nil {
-		f.Close()
-		return nil, wrap("map", name, err)
-	}
-	return r, nil
-}
-
 // File returns a descriptor for the Region's file, to be handed to another
 // process (as one of exec.Cmd's ExtraFiles, or by SCM_RIGHTS), which maps it
 // with [Map]. The caller closes it. The error wraps [errors.ErrUnsupported] for

@@ -106,14 +106,6 @@ func ReadStats() Stats {
 	}
 }
 
-// membership is how an open Region counts in the gauges. It outlives the Region,
-// whose cleanup ends it if nobody closed it.
-type membership struct {
-	mapped       atomic.Bool
-	byDescriptor bool
-	ended        atomic.Bool
-}
-
 // join counts the Region as open.
 func (r *Region) join() {
 	r.member = &membership{byDescriptor: r.neverMapped != nil}

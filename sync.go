@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
@@ -189,27 +188,53 @@ func (r *Region) commit(m *mapping, off, n int64, whole bool) error {
 	return err
 }
 
-// syncRanges writes what was stored to the n bytes at off to the file, in every
-// mapping that there still is. fsync makes it durable. mu is not held.
-func (r *Region) syncRanges(off, n int64) (err error) {
-	var few [8]*addrspace.State // so that nothing is allocated
+// takeOver makes a Flush answer for all stores so far. What is stored from now
+// on is the next Flush's. flushMu is held.
+func (r *Region) takeOver() {
 	r.mu.Lock()
-	ranges := append(few[:0], r.ranges...)
-	r.mu.Unlock()
-	lead := r.lead()
-	lo := AlignDown(lead + off)
-	for _, s := range ranges {
-		hi := int64(s.Len())
-		if n < hi-lead-off {
-			hi = alignUp(lead + off + n)
-		}
-		s.Mapped(func(b []byte) {
-			r.attrs.get().runs(lo, hi, func(a pageAttr, lo, hi int64) {
-				if !a.released {
-					err = firstError(err, sys.SyncMemory(b[lo:hi]))
-				}
-			})
-		})
+	defer r.mu.Unlock()
+	r.flushEnd = r.storedEnd().Swap(0)
+}
+
+// giveBack undoes takeOver for a Flush that failed.
+func (r *Region) giveBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	raise(r.storedEnd(), r.flushEnd)
+	r.flushEnd = 0
+}
+
+// takeLoss asks for the size, and returns what a cut by somebody else took of
+// the bytes below limit: once, since a Flush is about to say so. It ends what
+// takeOver began. mu is not held.
+func (r *Region) takeLoss(limit int64) (*loss, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() {
+		return nil, os.ErrClosed
 	}
-	return err
+	if err := r.refreshSizeLocked(); err != nil {
+		return nil, err
+	}
+	size, dirty := r.size.Load(), min(max(r.storedEnd().Load(), r.flushEnd), limit)
+	r.flushEnd = 0
+	lost := r.lost
+	switch {
+	case lost != nil && lost.size < limit:
+		r.lost = nil
+		return lost, nil
+	case size < dirty: // a write that was under way when the cut was seen
+		return &loss{size, dirty, true}, nil
+	}
+	return nil, nil
+}
+
+// settleLoss says what a cut took of the bytes below limit. What certainly was
+// stored stays lost.
+func (r *Region) settleLoss(limit int64) error {
+	lost, err := r.takeLoss(limit)
+	if err != nil || lost == nil {
+		return err
+	}
+	return lost.error()
 }

@@ -3,7 +3,9 @@
 package mmap
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"runtime"
@@ -82,27 +84,6 @@ func (r *Region) lend(off, n int64) (*mapping, int64, error) {
 			return m, n, nil
 		}
 		m.mem.Leave()
-	}
-}
-
-// syncIncoherent makes memory and descriptor show the same bytes where they do
-// not by themselves (OpenBSD): it writes out what was stored to memory, and lets
-// memory forget. What is lost by that the next Flush says. mu is not held.
-func (r *Region) syncIncoherent(off, n int64) {
-	if r.incoherent && !r.memoryOnly() && n > 0 {
-		r.setSticky(r.syncRanges(off, n))
-	}
-}
-
-// syncExposed is syncIncoherent for what the descriptor is about to read or
-// write, or has written, while somebody may be using memory.
-func (r *Region) syncExposed(off, n int64) {
-	if !r.incoherent {
-		return
-	}
-	m := r.m.Load()
-	if m != nil && (m.mem.Escaped() || m.aliased() || r.escapedEnd.Load() > 0 || m.dirtyEnd.Load() > 0) {
-		r.syncIncoherent(off, n)
 	}
 }
 
@@ -248,4 +229,73 @@ func pointerFree(t reflect.Type) bool {
 	}
 	pointerFreeTypes.Store(t, is)
 	return is
+}
+
+// maxViewCopy bounds the copy that a View makes of a file without memory.
+const maxViewCopy = min(1<<30, math.MaxInt/8)
+
+// viewsCopy reports whether a View that found err gets a copy: there are no
+// bytes in memory, and none that the callback could change.
+func (r *Region) viewsCopy(err error) bool {
+	return errors.Is(err, ErrNotMapped) && r.f != nil && !r.fdWritable && !r.memoryOnly()
+}
+
+// viewCopy is View for a Region whose file cannot be mapped and cannot be
+// written: fn gets a copy, read by the descriptor. What has no size is read
+// up to its end for ToEnd; a device may have none, and is refused then.
+func (r *Region) viewCopy(off, n int64, fn func(b []byte) error) error {
+	b, err := r.copyRange(off, n)
+	if err != nil {
+		return wrap("view", r.name, r.closedOr(err))
+	}
+	return r.callGuarded(b, fn)
+}
+
+// copyRange returns a copy of n bytes at off; n may be ToEnd.
+func (r *Region) copyRange(off, n int64) (b []byte, err error) {
+	toEnd := n == ToEnd
+	switch {
+	case off < 0, n < ToEnd, n > math.MaxInt64-off:
+		return nil, fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
+	case n == 0:
+		return []byte{}, nil
+	case r.unsized && (toEnd || !r.seekable()):
+		return nil, r.neverMapped
+	case !r.unsized && (r.currentSize() > 0 || !r.generated(r.base)):
+		n, err = r.resolveRange(off, n)
+	}
+	if err == nil {
+		b, err = r.readRange(off, n)
+	}
+	if err == nil && !toEnd && int64(len(b)) < n {
+		err = fmt.Errorf("no range of %d bytes at %d: %w", n, off, io.ErrUnexpectedEOF)
+	}
+	return b[:len(b):len(b)], err
+}
+
+// readRange reads n bytes at off, or up to the end of the file if that comes
+// first or n is ToEnd.
+func (r *Region) readRange(off, n int64) ([]byte, error) {
+	most := int64(maxViewCopy)
+	if n > most {
+		return nil, notMapped(fmt.Errorf("%d bytes are too many for a copy", n))
+	}
+	if n != ToEnd {
+		most = n
+	}
+	b := make([]byte, 0, max(n, 512))
+	for {
+		p := b[len(b):min(int64(cap(b)), most)]
+		got, err := r.ReadAt(p, off+int64(len(b)))
+		b = b[:len(b)+got]
+		switch {
+		case err == io.EOF || err == nil && int64(len(b)) == n:
+			return b, nil
+		case err != nil:
+			return nil, underlyingError(err)
+		case int64(len(b)) == most:
+			return nil, notMapped(fmt.Errorf("more than %d bytes are too many for a copy", most))
+		}
+		b = append(b, 0)[:len(b)]
+	}
 }

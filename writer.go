@@ -227,67 +227,6 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 	return n, err
 }
 
-// pwrite writes p at off through the descriptor. An [os.File.WriteAt] that fails
-// says that nothing arrived. Counted, what did is counted, and the cursor is
-// locked.
-func (r *Region) pwrite(p []byte, off int64, counted bool) (n int, err error) {
-	if !counted || !sys.CountsWrites {
-		return countWrite(r.f.WriteAt(p, r.base+off))
-	}
-	n, err = countWrite(r.cursor.write.call(&r.descriptor, p, r.base+off))
-	if err != nil {
-		err = wrap("write", r.name, err)
-	}
-	return n, err
-}
-
-// pwriteLocked is pwrite for a caller that holds mu, and with it off Close.
-func (r *Region) pwriteLocked(p []byte, off int64, counted bool) (n int, err error) {
-	w := &r.cursor.write
-	if !counted || !sys.CountsWrites || !w.known || r.closed.Load() {
-		return r.pwrite(p, off, counted)
-	}
-	n, err = countWrite(sys.Pwrite(w.fd, p, r.base+off))
-	runtime.KeepAlive(r.f)
-	if err != nil {
-		err = wrap("write", r.name, err)
-	}
-	return n, err
-}
-
-// fdWrite is a pwrite(2) that tells how much arrived. Each Region has one, and
-// the cursor's lock guards it: appending must not cost more than it costs an
-// os.File.
-type fdWrite struct {
-	p     []byte
-	off   int64
-	n     int
-	err   error
-	fn    func(fd uintptr) // write, made once
-	fd    uintptr          // the descriptor, which is ours while Close is held off
-	known bool             // fd is
-}
-
-// call writes p at off of the file.
-func (w *fdWrite) call(d *descriptor, p []byte, off int64) (int, error) {
-	if w.fn == nil {
-		w.fn = w.write
-	}
-	w.p, w.off, w.n = p, off, 0
-	err := sys.Control(d.f, d.conn, w.fn)
-	w.p = nil
-	if err != nil {
-		return 0, os.ErrClosed
-	}
-	return w.n, w.err
-}
-
-// write makes the system call.
-func (w *fdWrite) write(fd uintptr) {
-	w.fd, w.known = fd, true
-	w.n, w.err = sys.Pwrite(fd, w.p, w.off)
-}
-
 // onlyExtends reports whether all of p, at off, lies past the end of the file as
 // far as that is known, and nothing but the descriptor need be asked.
 func (r *Region) onlyExtends(p []byte, off int64) bool {

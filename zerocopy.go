@@ -50,16 +50,6 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 	return io.CopyBuffer(w, readerOnly{r}, buf[:])
 }
 
-// cursorInFD reports whether the cursor is the descriptor's.
-func (r *Region) cursorInFD() (inFile bool, err error) {
-	if r.isClosed() {
-		return false, os.ErrClosed
-	}
-	r.cursor.Lock()
-	defer r.cursor.Unlock()
-	return r.cursor.inFD, nil
-}
-
 // regionWithoutWriteTo shows a Region without its WriteTo to a ReadFrom: what is left, its
 // descriptor, is what net takes for sendfile.
 type regionWithoutWriteTo struct{ r *Region }
