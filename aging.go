@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/bitmap"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
@@ -45,6 +46,10 @@ func fire() {
 			}
 		}
 	}
+	sweep := agingInterval
+	if addrspace.Limited() {
+		sweep = sweepAll(liveRegions(), now)
+	}
 	ager.mu.Lock()
 	defer ager.mu.Unlock()
 	ager.running = len(ager.regions) > 0
@@ -59,7 +64,7 @@ func fire() {
 	if !now.Before(ager.full) {
 		ager.full = now.Add(agingInterval)
 	}
-	time.AfterFunc(min(ager.interval, time.Until(ager.full)), fire)
+	time.AfterFunc(min(ager.interval, sweep, time.Until(ager.full)), fire)
 }
 
 // majorFaults reports whether the process took faults that waited for storage
@@ -84,7 +89,11 @@ func tickAll(faulted bool) {
 	for _, r := range alive {
 		r.tick(faulted, idle)
 	}
-	sweepAll(alive)
+	for _, r := range alive {
+		if m := r.m.Load(); m != nil && addrspace.Limited() {
+			m.inspect()
+		}
+	}
 	if idle {
 		// Ageing what nobody uses may take a hundredth of a processor.
 		ager.mu.Lock()
@@ -116,31 +125,40 @@ func (r *Region) tells() bool {
 // forgetLost forgets all pages of m, if some that are known are gone or nothing
 // tells, and reports whether that was so.
 func (r *Region) forgetLost(m *mapping) bool {
-	if !m.residency.resident.Any() || r.tells() && !r.suffers(m) {
+	known := &m.residency.resident
+	if !known.Any() {
 		return false
+	}
+	if r.tells() {
+		lost := r.lostOf(m)
+		if lost < tolerated {
+			return false
+		}
+		counters.evictedPages.Add(uint64(lost * float64(known.Count(0, m.residency.n))))
 	}
 	m.forgetFrom(0)
 	return true
 }
 
-// suffers reports whether pages that count as resident are gone, judged by some
-// of them, taken at random: one in thirty is a few faults a second, which cost less
-// than to learn all pages anew.
-func (r *Region) suffers(m *mapping) bool {
-	const sample, tolerated = 64, 1
-	set, n, lost := &m.residency.resident, m.residency.n, 0
+// tolerated is the part of the known pages that may be gone: one in forty is a few
+// faults a second, which cost less than to learn all pages anew.
+const tolerated = 1. / 40
+
+// lostOf returns which part of the pages that count as resident is gone, judged by
+// some of them, taken at random.
+func (r *Region) lostOf(m *mapping) float64 {
+	const sample = 64
+	known, n, lost := &m.residency.resident, m.residency.n, 0
 	for range sample {
-		page := set.NextSet(rand.Int64N(n), n)
+		page := known.NextSet(rand.Int64N(n), n)
 		if page == n {
-			page = set.NextSet(0, n)
+			page = known.NextSet(0, n)
 		}
 		if page < n && !r.isCached(m, page) {
-			if lost++; lost > tolerated {
-				return true
-			}
+			lost++
 		}
 	}
-	return false
+	return float64(lost) / sample
 }
 
 // noteMiss is called when a read found that something was not cached. What reads
@@ -208,15 +226,13 @@ func (r *Region) suspend(m *mapping) (used bool) {
 	return used
 }
 
-// learn puts the pages of [off, off+n) into a set of m's, unless they would be
-// more than [SetResidentLimit] allows, and raises its bound unless the
-// descriptor has to be asked first.
+// learn puts the pages of [off, off+n), which were admitted, into a set of m's,
+// and raises its bound unless the descriptor has to be asked first.
 func (r *Region) learn(m *mapping, set *bitmap.Set, bound *atomic.Int64, off, n int64) {
-	if !r.admit(m, off, n) {
-		return
-	}
 	m.add(set, bound, off, n)
-	m.stillAdmitted(off, n)
+	if !r.memoryOnly() {
+		m.stillAdmitted(m.pageRange(off, n))
+	}
 	r.stillAsked(bound)
 }
 

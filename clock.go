@@ -25,7 +25,7 @@ var ager struct {
 // agingInterval is how long a page counts as what it was seen to be, and how
 // long a change by others may go unnoticed. While the process takes faults that
 // wait for storage, the clock fires up to sixteen times as often, and Regions
-// forget pages at once if some of theirs are gone: see suffers. Where memory is short a page
+// forget pages at once if some of theirs are gone: see lostOf. Where memory is short a page
 // lives no longer than that.
 const (
 	agingInterval    = time.Second

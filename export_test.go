@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
@@ -82,7 +83,13 @@ func AssumeHot() { assumePages = assumeWarm }
 func OpenUnlogged() { testLogged = func() bool { return false } }
 
 // Tick does what the clock does once a second, now.
-func Tick() { tickAll(false) }
+func Tick() {
+	tickAll(false)
+	sweeper.mu.Lock()
+	sweeper.next = time.Time{}
+	sweeper.mu.Unlock()
+	sweepAll(liveRegions(), time.Now())
+}
 
 // ClockRuns reports whether the clock will fire.
 func ClockRuns() bool {

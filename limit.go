@@ -1,7 +1,7 @@
 package mmap
 
 import (
-	"sync/atomic"
+	"time"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -75,70 +75,111 @@ func (r *Region) admit(m *mapping, off, n int64) bool {
 	}
 	p := m.residency
 	first, end := p.unitRange(m.pageRange(off, n))
-	if !p.units.Contains(first, end) && !p.admit(m.mem, first, end, r.serve == AccessMemory) {
-		residentRefused.Store(true)
-		return false
+	if !p.units.Contains(first, end) {
+		if force := r.serve == AccessMemory; !force && !p.wantedAgain(first, end) || !p.admit(m.mem, first, end, force) {
+			residentRefused.Store(true)
+			return false
+		}
 	}
 	p.touch(first, end)
 	return true
 }
 
-// sweepAll is what the clock does for the limit. It sweeps the Regions if memory was
-// refused since the last time, once a second for each 4 GiB of the limit.
-func sweepAll(regions []*Region) {
-	const most = 4 << 30
+// sweepAll is what the clock does for the limit, and returns how long it will be until
+// it does so again.
+func sweepAll(regions []*Region, now time.Time) time.Duration {
 	if !addrspace.Limited() {
-		return
+		return agingInterval
+	}
+	sweeper.mu.Lock()
+	defer sweeper.mu.Unlock()
+	if wait := sweeper.next.Sub(now); wait > 0 {
+		return wait
+	}
+	scarce := residentRefused.Swap(false)
+	residentScarce.Store(scarce)
+	kept, gone := int64(0), int64(0)
+	for _, r := range regions {
+		if m := r.m.Load(); m != nil && scarce {
+			k, g := r.sweep(m, true)
+			kept, gone = kept+k, gone+g
+		}
+	}
+	switch {
+	case !scarce || gone > kept:
+		sweeper.every *= 2
+	case gone < kept/8:
+		sweeper.every /= 2
 	}
 	in, _ := addrspace.Resident()
-	sweep := residentRefused.Load() && sweepsSkipped.Add(1) > in/most
-	if sweep {
-		sweepsSkipped.Store(0)
-		residentRefused.Store(false)
-	}
-	for _, r := range regions {
-		m := r.m.Load()
-		if m == nil {
-			continue
-		}
-		m.inspect()
-		if sweep {
-			r.sweep(m, true)
-		}
-	}
+	least := max(minSweepInterval, time.Duration(in)*agingInterval/maxSwept)
+	sweeper.every = max(min(sweeper.every, agingInterval), min(least, agingInterval))
+	sweeper.next = now.Add(sweeper.every)
+	return sweeper.every
 }
 
-// sweepsSkipped counts the seconds since the last sweep.
-var sweepsSkipped atomic.Int64
-
 // sweep takes units of m out of the process: all, or those that were not
-// touched since the last sweep.
-func (r *Region) sweep(m *mapping, untouched bool) {
+// touched since the last sweep. It returns how many it kept, and how many are gone.
+func (r *Region) sweep(m *mapping, untouched bool) (kept, gone int64) {
 	p := m.residency
-	for first := p.units.NextSet(0, p.units.N); first < p.units.N; {
-		end := min(p.units.NextClear(first, p.units.N), first+64) // small steps: touched may change
+	p.wanted.Remove(0, p.units.N)
+	for first := p.units.NextSet(0, p.units.N); first < p.units.N; first = p.units.NextSet(first, p.units.N) {
+		end := p.units.NextClear(first, p.units.N)
+		marked := end
 		if untouched {
-			if at := p.touched.NextSet(first, end); at == first {
-				end = p.touched.NextClear(first, end)
-				p.touched.Remove(first, end)
-			} else {
-				m.dismiss(first, at)
-				end = at
-			}
-		} else {
-			m.dismiss(first, end)
+			marked = p.touched.NextSet(first, end)
 		}
-		first = p.units.NextSet(end, p.units.N)
+		if first < marked {
+			m.dismiss(first, marked)
+			gone += marked - first
+			first = marked
+			continue
+		}
+		marked = p.touched.NextClear(first, end)
+		p.touched.Remove(first, marked)
+		kept += marked - first
+		first = marked
 	}
+	return kept, gone
 }
 
 // settle lets [off, off+n), which was admitted, into the process now and not at a
-// touch, and takes out what came with it. Linux maps all of a large folio, up to
-// 2 MiB, when one page of it is touched.
+// touch, and takes out what came with it: Linux maps all of a large folio, up to
+// 2 MiB, when one page of it is touched. What came of the same units is known as
+// well.
 func (r *Region) settle(m *mapping, off, n int64) {
 	if !addrspace.Limited() || r.memoryOnly() {
 		return
 	}
 	_ = sys.Populate(m.pagesOf(off, n), false)
-	m.takeOutUncounted(m.residency.blockPages(m.pageRange(off, n)))
+	p := m.residency
+	lo, hi := m.pageRange(off, n)
+	if few := p.folios.Load(); few < wellKnown || few%wellKnown == 0 {
+		first, end := p.blockPages(lo, hi)
+		if m.takeOutUncounted(first, end) {
+			p.folios.Store(0)
+		} else {
+			p.folios.Add(1)
+		}
+	} else {
+		p.folios.Add(1) // inspect finds what this does not
+	}
+	if r.attrs.get() != nil {
+		return // not all of it may be read
+	}
+	lo, hi = p.unitPages(p.unitRange(lo, hi))
+	hi = min(hi, (m.lead+m.backed.Load())>>pageShift)
+	if lo >= hi {
+		return
+	}
+	in := make([]bool, hi-lo)
+	if sys.Present(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], in) != nil {
+		return
+	}
+	for i, is := range in {
+		if page := lo + int64(i); is {
+			p.resident.Add(page, page+1)
+		}
+	}
+	m.stillAdmitted(lo, hi)
 }

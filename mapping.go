@@ -105,10 +105,12 @@ type residency struct {
 	// See residentlimit.go. Units are counted in addresses, and so are blocks.
 	counting  sync.Mutex   // held while units changes
 	units     bitmap.Set   // counted as in the process's memory
+	wanted    bitmap.Set   // units that were not let in since the last sweep
 	touched   bitmap.Set   // units used since the last sweep
 	dismissed bitmap.Set   // units that were taken out
 	unitLead  int64        // pages of the first unit that lie before the memory
 	blockLead int64        // pages of the first block that do
+	folios    atomic.Int32 // how often no more came in than was asked for, in a row
 	inspected atomic.Int64 // units below it were looked at
 
 	populateBudget  atomic.Int64 // bytes: see afford
@@ -125,7 +127,7 @@ func newResidency(mem *addrspace.Range, noWriteback bool) *residency {
 	p.unitLead = -before >> pageShift & (1<<aroundShift - 1)
 	p.blockLead = -before >> pageShift & (1<<blockShift - 1)
 	p.units.N = (p.unitLead+n-1)>>aroundShift + 1
-	p.touched.N, p.dismissed.N = p.units.N, p.units.N
+	p.wanted.N, p.touched.N, p.dismissed.N = p.units.N, p.units.N, p.units.N
 	p.resident.N, p.written.N, p.writable.N = n, n, n
 	p.probed.N = (n + probePages - 1) / probePages
 	return p

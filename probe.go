@@ -14,16 +14,15 @@ func (r *Region) markResident(m *mapping, off, n int64) {
 	if r.permittedPrefix(off, n, sys.Read) < n || r.anyReleased(off, n) {
 		return // what may not be read must not become readable by being known
 	}
-	if r.serves(m) {
-		if addrspace.Limited() && r.admit(m, off, n) {
-			r.settle(m, off, n)
-		}
+	if r.serves(m) && r.admit(m, off, n) {
+		r.settle(m, off, n)
 		r.learn(m, &m.residency.resident, &m.readLimit, off, n)
 	}
 	r.register()
 }
 
-// markWritable notes that [off, off+n) can be stored to without a fault.
+// markWritable notes that [off, off+n), which was admitted, can be stored to without
+// a fault.
 func (r *Region) markWritable(m *mapping, off, n int64) {
 	r.learn(m, &m.residency.writable, &m.writeLimit, off, n)
 	r.markResident(m, off, n)

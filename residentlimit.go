@@ -2,7 +2,9 @@ package mmap
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -12,13 +14,31 @@ import (
 // mapping that lie in the same 64 KiB of addresses. A page becomes known (residency.go)
 // only in a unit that is counted, and pages that are not known are not touched.
 // While there is a limit the bounds of the fast paths stay 0, so every read and
-// write looks at the bitmaps, and leaves a mark on its units. When one was refused, the
-// clock sweeps: units without a mark are forgotten, taken out of the process
-// (MADV_DONTNEED), and no longer counted; the others lose the mark. That is the
-// clock algorithm, with a second as the hand's round.
+// write looks at the bitmaps, and leaves a mark on its units.
+//
+// While memory is wanted that the limit forbids, the clock sweeps. Units without a
+// mark are forgotten, taken out of the process (MADV_DONTNEED), and no longer
+// counted; the others lose the mark. A unit is let in when it is wanted the second time
+// between two sweeps. The time between two sweeps is such that some units are
+// unmarked, and not most: what stays is what is used more often than that.
 
-// residentRefused is set when memory was not let in because of the limit.
-var residentRefused atomic.Bool
+// sweeper says when the next sweep is due.
+var sweeper struct {
+	mu    sync.Mutex
+	every time.Duration // between two sweeps
+	next  time.Time
+}
+
+// Bounds of the time between two sweeps, and how many bytes one may look at a
+// second: it takes 0.1 ms a GiB.
+const (
+	minSweepInterval = agingInterval / 64
+	maxSwept         = 64 << 30
+)
+
+// residentRefused is set when memory is wanted that the limit forbids, and
+// residentScarce while that was so in the last round.
+var residentRefused, residentScarce atomic.Bool
 
 // unitRange returns the units that hold the pages [lo, hi).
 func (p *residency) unitRange(lo, hi int64) (first, end int64) {
@@ -33,6 +53,12 @@ func (p *residency) unitPages(first, end int64) (lo, hi int64) {
 // unitBytes is what n units count.
 func unitBytes(n int64) int64 { return n << aroundShift * pageSize }
 
+// wantedAgain reports whether units may be let in if there is room: while memory is
+// scarce, only if they were wanted before since the last sweep.
+func (p *residency) wantedAgain(first, end int64) bool {
+	return !residentScarce.Load() || p.wanted.Add(first, end) == 0
+}
+
 // admit counts the units [first, end) of mem, as far as they are not counted yet,
 // and reports whether that may be.
 func (p *residency) admit(mem *addrspace.Range, first, end int64, force bool) bool {
@@ -45,11 +71,12 @@ func (p *residency) admit(mem *addrspace.Range, first, end int64, force bool) bo
 	return true
 }
 
-// stillAdmitted forgets [off, off+n) if the clock dismissed some of it since it was
+// stillAdmitted forgets the pages [lo, hi) if the clock dismissed some since they were
 // admitted.
-func (m *mapping) stillAdmitted(off, n int64) {
-	if !m.residency.units.Contains(m.residency.unitRange(m.pageRange(off, n))) {
-		m.forget(off, n)
+func (m *mapping) stillAdmitted(lo, hi int64) {
+	if p := m.residency; !p.units.Contains(p.unitRange(lo, hi)) {
+		m.forgetIn(&p.resident, &m.readLimit, lo, hi)
+		m.forgetIn(&p.writable, &m.writeLimit, lo, hi)
 	}
 }
 
@@ -105,6 +132,10 @@ func (m *mapping) inspect() {
 	}
 }
 
+// wellKnown is after how many pages that came alone it is taken for granted that
+// they do, but for one in so many.
+const wellKnown = 16
+
 // blockPages returns the pages of the blocks that hold the pages [lo, hi).
 func (p *residency) blockPages(lo, hi int64) (first, end int64) {
 	first = (p.blockLead+lo)>>blockShift<<blockShift - p.blockLead
@@ -114,11 +145,11 @@ func (p *residency) blockPages(lo, hi int64) (first, end int64) {
 
 // takeOutUncounted takes out what the process has of the pages [lo, hi), but for
 // the units that are counted. Where bytes have escaped they may be the caller's,
-// and stay.
-func (m *mapping) takeOutUncounted(lo, hi int64) {
+// and stay. It reports whether there was anything.
+func (m *mapping) takeOutUncounted(lo, hi int64) (found bool) {
 	in := make([]bool, hi-lo)
 	if m.mem.Escaped() || sys.Present(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], in) != nil {
-		return
+		return false
 	}
 	p := m.residency
 	for first, end := p.unitRange(lo, hi); first < end; {
@@ -126,10 +157,12 @@ func (m *mapping) takeOutUncounted(lo, hi int64) {
 		if first < last {
 			if from, to := p.unitPages(first, last); slices.Contains(in[max(from-lo, 0):min(to, hi)-lo], true) {
 				m.takeOut(first, last)
+				found = true
 			}
 		}
 		first = p.units.NextClear(last, end)
 	}
+	return found
 }
 
 // takeOut takes the units [first, end) out of the process's memory.

@@ -2,6 +2,7 @@ package mmap_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -35,6 +36,18 @@ func rssOf(t *testing.T, r *mmap.Region) int64 {
 		t.Fatal(err)
 	}
 	return n << 10
+}
+
+// In a container with little memory, 64 MiB of files at most are in the
+// process's own memory; what is used most is, and the descriptors serve the rest.
+func ExampleSetResidentLimit() {
+	old := mmap.SetResidentLimit(64 << 20)
+	defer mmap.SetResidentLimit(old)
+	fmt.Println(mmap.SetResidentLimit(-1)>>20, "MiB")
+	fmt.Println(mmap.ReadStats().ResidentBytes <= mmap.ReadStats().ResidentLimit)
+	// Output:
+	// 64 MiB
+	// true
 }
 
 // TestResidentLimit: however much is read and written, by however many, what
@@ -85,6 +98,9 @@ func TestResidentLimit(t *testing.T) {
 	}
 	if rss > limit {
 		t.Errorf("%d bytes are in memory, more than %d", rss, limit)
+	}
+	if s := mmap.ReadStats(); s.ResidentLimit != limit || s.ResidentBytes > limit {
+		t.Errorf("%d bytes of %d, say the figures", s.ResidentBytes, s.ResidentLimit)
 	}
 	if in := mmap.ResidentBytes(); in < limit/2 {
 		t.Errorf("%d bytes are used of a limit of %d", in, limit)

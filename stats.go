@@ -30,6 +30,12 @@ type Stats struct {
 	VMALimit    int    // up to how many the library uses; from there on new Regions stay unmapped and slower
 	SystemVMAs  int    // the system's limit for the process (vm.max_map_count); at it the Go heap dies
 
+	// Gauges of memory. Bytes of files that are in the process's memory through
+	// ReadAt, WriteAt and their kin, at most, and what SetResidentLimit allows;
+	// math.MaxInt64 is no limit.
+	ResidentBytes int64
+	ResidentLimit int64
+
 	// Gauges of addresses that are no use any more.
 	UnreclaimedRanges int    // revoked or replaced, waiting for the collector
 	UnreclaimedBytes  uint64 // addresses of these
@@ -81,9 +87,11 @@ var counters struct {
 func ReadStats() Stats {
 	a := addrspace.ReadStats()
 	c := &counters
+	in, limit := addrspace.Resident()
 	return Stats{
 		Open: int(c.open.Load()), Mapped: int(c.mapped.Load()), ByDescriptor: int(c.byDescriptor.Load()),
 		MappedBytes: a.Bytes, VMAs: a.VMAs, VMALimit: addrspace.MaxVMAs(), SystemVMAs: min(sys.MaxMaps(), math.MaxInt32),
+		ResidentBytes: in, ResidentLimit: limit,
 		UnreclaimedRanges: a.Unreclaimed, UnreclaimedBytes: a.UnreclaimedBytes,
 		QuarantinedRanges: a.Quarantined, QuarantinedBytes: a.QuarantinedBytes,
 		HandedOutRanges: a.Pinned, HandedOutBytes: a.PinnedBytes,

@@ -242,7 +242,7 @@ func (r *Region) writeMemoryOnly(p []byte, off int64) (int, error) {
 	switch {
 	case n == 0:
 		return 0, nil
-	case m == nil: // a Close came between
+	case m == nil: // Close took it away after refuseWrite had looked
 		return 0, wrap("write", r.name, r.closedOr(sys.Fault))
 	}
 	if r.f != nil {
