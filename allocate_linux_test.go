@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -157,4 +158,79 @@ func discardStores(t *testing.T, r *mmap.Region) {
 			t.Errorf("Discard(%d, %d): wrong from byte %d on", s.Off, s.Len, differ(got, want))
 		}
 	}
+}
+
+// TestAllocateBlocks looks at the blocks of a file: Allocate takes them,
+// Discard gives them back and leaves the size and the other bytes.
+func TestAllocateBlocks(t *testing.T) {
+	name := newFile(t, []byte("head"))
+	r := openMapped(t, name, os.O_RDWR, nil)
+	if err := r.Allocate(100, 2<<20); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if size, blocks := ctlStatBlocks(t, name); size != 100+2<<20 && size != 100+(2<<20) || blocks < 2<<20 || r.Size() != size {
+		t.Errorf("after Allocate: %d bytes, %d of them in blocks; the Region has %d", size, blocks, r.Size())
+	}
+	cutFile(t, name, 8<<20)
+	if err := r.Allocate(4<<20, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	before, had := ctlStatBlocks(t, name)
+	if had < 3<<20 {
+		t.Errorf("after filling a hole: %d bytes of blocks", had)
+	}
+	want := pattern(0, 8<<20)
+	if _, err := r.WriteAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	_, had = ctlStatBlocks(t, name)
+	if err := r.Discard(1<<20+1, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	clear(want[1<<20+1:][:4<<20])
+	after, has := ctlStatBlocks(t, name)
+	if after != before || had-has < 4<<20-64<<10 || had-has > 4<<20 {
+		t.Errorf("Discard: from %d bytes, %d in blocks, to %d, %d", before, had, after, has)
+	}
+	got, err := os.ReadFile(name)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("Discard changed other bytes, or not all of its own (%v)", err)
+	}
+}
+
+// TestDiscardGivesBack checks that anonymous pages, and pages of shared memory
+// without a file, are no longer there.
+func TestDiscardGivesBack(t *testing.T) {
+	page := mmap.PageSize()
+	for _, share := range []bool{false, true} {
+		r := ctlAnonymous(t, 8*page, &mmap.Options{Share: share})
+		if _, err := r.WriteAt(pattern(0, int(8*page)), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.View(0, mmap.ToEnd, func(b []byte) error { b[0] = 1; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Discard(page-1, 3*page); err != nil {
+			t.Fatal(err)
+		}
+		want := []bool{true, false, false, true, true, true, true, true}
+		if in := ctlResident(t, r, 0, mmap.ToEnd); !slices.Equal(in, want) {
+			t.Errorf("shared %v: %v, want %v", share, in, want)
+		}
+	}
+}
+
+// ctlStatBlocks returns the size of a file and the bytes of its blocks.
+func ctlStatBlocks(t testing.TB, name string) (size, bytes int64) {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(name, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Size, st.Blocks * 512
 }

@@ -538,3 +538,12 @@ func TestCloseInView(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseNil: as in os, a Close of what Open did not return is an error.
+func TestCloseNil(t *testing.T) {
+	var f *os.File
+	var r *mmap.Region
+	if got, want := r.Close(), f.Close(); got != want {
+		t.Errorf("Close = %v, os says %v", got, want)
+	}
+}

@@ -3,11 +3,13 @@ package mmap_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/seed-93fed273/mmap"
@@ -347,4 +349,78 @@ func TestCursorLent(t *testing.T) {
 	if len(text)+n != size || err != nil && err != io.EOF {
 		t.Errorf("WriteTo gave %d bytes, Read %d, %v; the file has %d", len(text), n, err, size)
 	}
+}
+
+// TestCursorInFileProtected: when the cursor is the descriptor's, Read and Write
+// stop at the byte where a protection begins, and go up to it.
+func TestCursorInFileProtected(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	data := pattern(1, int(2*page))
+	name := newFile(t, data)
+	r := openRegion(t, name, os.O_RDWR|os.O_APPEND, nil)
+	if err := r.Protect(page, page, mmap.ProtNone); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 10)
+	for _, c := range []struct {
+		at   int64
+		n    int
+		want error
+	}{{page - 2, 2, nil}, {page - 1, 1, nil}, {page, 0, syscall.EACCES}, {page - 10, 10, nil}} {
+		if _, err := r.Seek(c.at, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Read(p); n != c.n || !errors.Is(err, c.want) || !bytes.Equal(p[:n], data[c.at:int(c.at)+n]) {
+			t.Errorf("Read at %d: %d, %v; want %d, %v", c.at, n, err, c.n, c.want)
+		}
+	}
+	if n, err := r.Write(p); n != len(p) || err != nil {
+		t.Errorf("Write at the end, which is not protected: %d, %v", n, err)
+	}
+}
+
+// TestSyscallConnPart: a descriptor does not stand for a part of its file, even
+// if only one byte is missing or there.
+func TestSyscallConnPart(t *testing.T) {
+	name := newFile(t, pattern(1, 5000))
+	for _, opts := range []mmap.Options{{Offset: 1}, {Length: 1}} {
+		if !sys.Mappable && opts.Length > 0 {
+			continue // no windows there
+		}
+		r := openRegion(t, name, os.O_RDWR, &opts)
+		if _, err := r.SyscallConn(); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%+v: %v", opts, err)
+		}
+	}
+}
+
+// TestUnreadByte: it undoes a ReadByte, and moves back after anything else.
+func TestUnreadByte(t *testing.T) {
+	forShapes(t, func(t *testing.T, r *mmap.Region, data []byte) {
+		if err := r.UnreadByte(); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("UnreadByte at the beginning: %v", err)
+		}
+		for range 3 {
+			b, err := r.ReadByte()
+			if b != data[0] || err != nil {
+				t.Fatalf("ReadByte: %d, %v", b, err)
+			}
+			if err := r.UnreadByte(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.Seek(0, io.SeekEnd); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := r.ReadByte(); b != 0 && err == nil || err != io.EOF {
+			t.Errorf("ReadByte at the end: %d, %v", b, err)
+		}
+		if err := r.UnreadByte(); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := r.ReadByte(); b != data[len(data)-1] || err != nil {
+			t.Errorf("the last byte: %d, %v", b, err)
+		}
+	}, 1, 5000)
 }

@@ -2,6 +2,7 @@ package mmap_test
 
 import (
 	"encoding/binary"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -150,5 +151,33 @@ func TestDifferenceHoleOnTmpfs(t *testing.T) {
 	}
 	if blocks() == 0 {
 		t.Error("the difference is gone: no block was taken")
+	}
+}
+
+// TestDifferenceCutAndGrown: what was stored behind the end of a file that
+// somebody else cut is lost, and Flush says nothing once the file has grown
+// again.
+func TestDifferenceCutAndGrown(t *testing.T) {
+	r, f := pair(t, pattern(1, 12_288))
+	keep := []byte("keep")
+	for range 3 { // until the page is writable
+		if _, err := r.WriteAt(keep, 6000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others(t, r, f, 5000)
+	for _, w := range []io.WriterAt{r, f} {
+		if n, err := w.WriteAt(keep, 6000); n != len(keep) || err != nil {
+			t.Fatalf("%T: %d, %v", w, n, err)
+		}
+	}
+	others(t, r, f, 12_288)
+	if err := r.Flush(); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{f.Name(): "keep", r.Name(): "\x00\x00\x00\x00"} {
+		if b, err := os.ReadFile(name); err != nil || string(b[6000:6004]) != want {
+			t.Errorf("%q, %v", b[6000:6004], err)
+		}
 	}
 }

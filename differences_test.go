@@ -229,3 +229,17 @@ func TestDifferenceRawFault(t *testing.T) {
 	}
 	keep(uint64(b[len(b)-1]))
 }
+
+// TestDifferenceOpening: a directory is an error at opening.
+func TestDifferenceOpening(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if r, err := mmap.Open(dir); err == nil {
+		r.Close()
+		t.Errorf("%s can be opened", dir)
+	}
+}

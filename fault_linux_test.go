@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -196,4 +197,36 @@ func setImmutable(f *os.File, on bool) error {
 		return errno
 	}
 	return nil
+}
+
+// TestFaultBeside: a fault at the first byte behind a Region, or the last before
+// it, is not the Region's: View passes it on.
+func TestFaultBeside(t *testing.T) {
+	page := int(mmap.PageSize())
+	room, err := syscall.Mmap(-1, 0, 3*page, syscall.PROT_NONE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := unsafe.Pointer(unsafe.SliceData(room))
+	if _, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, uintptr(base)+uintptr(page), uintptr(page), 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	r := ctlAnonymous(t, int64(page), &mmap.Options{Addr: uintptr(base) + uintptr(page)})
+	if at, n, _ := mmap.Memory(r); at != uintptr(base)+uintptr(page) || n != page {
+		t.Skip("the system placed it elsewhere")
+	}
+	for _, at := range []int{page - 1, 2 * page} {
+		v := panicOf(func() {
+			err := r.View(0, 1, func([]byte) error { keep(uint64(*(*byte)(unsafe.Add(base, at)))); return nil })
+			t.Errorf("a fault at byte %d of the Region: View returned %v", at-page, err)
+		})
+		if _, ok := v.(runtime.Error); !ok {
+			t.Errorf("a fault at byte %d of the Region: panic of %v", at-page, v)
+		}
+	}
+	for _, part := range []int{0, 2} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, uintptr(base)+uintptr(part*page), uintptr(page), 0); errno != 0 {
+			t.Error(errno)
+		}
+	}
 }

@@ -850,3 +850,71 @@ func TestPrivateCut(t *testing.T) {
 		t.Fatal("the file changed: ", err)
 	}
 }
+
+// TestTransfer copies inside a buffer, by all distances at which something
+// changes, as the builtin does, and touches nothing beside.
+func TestTransfer(t *testing.T) {
+	const most, edge = 1600, 700
+	for _, n := range []int{0, 1, 2, 511, 512, 513, 1023, 1024, 1025, most} {
+		for _, by := range []int{1, 2, 511, 512, 513, n / 2, n - 1, n, n + 1} {
+			for _, d := range []int{by, -by} {
+				if d < -most-1 || d > most+1 {
+					continue
+				}
+				for _, step := range []int{1, 7, 512, mmap.MaxCopy} {
+					checkTransfer(t, pattern(1, 2*edge+3*most+2), edge+most+1+d, edge+most+1, n, step)
+				}
+			}
+		}
+	}
+}
+
+// checkTransfer is one of them.
+func checkTransfer(t *testing.T, b []byte, dst, src, n, step int) {
+	t.Helper()
+	want := bytes.Clone(b)
+	copy(want[dst:dst+n], b[src:src+n])
+	if got := mmap.Transfer(b, dst, src, n, step); got != n {
+		t.Errorf("%d bytes by %d in steps of %d: %d arrived", n, dst-src, step, got)
+	} else if !bytes.Equal(b, want) {
+		t.Errorf("%d bytes by %d in steps of %d: wrong at %d", n, dst-src, step, differ(b, want)-src)
+	}
+	if got, backward := mmap.Guarded(b, dst, src, n), src <= dst && dst < src+n; got == backward {
+		t.Errorf("%d bytes by %d at once: %v", n, dst-src, got)
+	}
+}
+
+// TestFaultInOtherMapping: a fault in a mapping newer or older than the one that
+// View began with is reported where it was, with an Offset inside a page too.
+func TestFaultInOtherMapping(t *testing.T) {
+	needsCut(t)
+	page := mmap.PageSize()
+	for _, offset := range []int64{0, 100} {
+		for _, at := range []int{int(5*page + 7), 0} {
+			name := newFile(t, pattern(1, int(8*page)))
+			r := openRegion(t, name, os.O_RDWR, &mmap.Options{Offset: offset})
+			old := r.Bytes()
+			fault := func(b func() []byte) {
+				t.Helper()
+				err := r.View(0, 1, func([]byte) error {
+					b := b()
+					cutFile(t, name, int64(at)/page*page)
+					keep(uint64(b[at]))
+					return nil
+				})
+				var f *mmap.FaultError
+				if !errors.As(err, &f) || f.Off != int64(at) || f.Err != io.ErrUnexpectedEOF {
+					t.Errorf("Offset %d: %v, want a fault at %d", offset, err, at)
+				}
+			}
+			fault(func() []byte { growAnew(t, r); return r.Bytes() })
+			if err := r.Truncate(8 * page); err != nil {
+				t.Fatal(err)
+			}
+			if n := mmap.Past(r); n == 0 {
+				t.Error("there is no older mapping")
+			}
+			fault(func() []byte { return old })
+		}
+	}
+}

@@ -593,3 +593,27 @@ func TestGuaranteesOfStreams(t *testing.T) {
 		}
 	}
 }
+
+// TestReadGenerated: of a file that the kernel makes up as it is read, Read
+// returns what one read(2) returns.
+func TestReadGenerated(t *testing.T) {
+	const name = "/proc/self/smaps"
+	f, err := os.Open(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	r, err := mmap.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := make([]byte, 1<<20)
+	want, err := f.Read(p)
+	if all, _ := os.ReadFile(name); err != nil || want >= len(all)/2 {
+		t.Skipf("one call reads all of it: %d, %v", want, err)
+	}
+	if n, err := r.Read(p); n > 2*want || err != nil {
+		t.Errorf("Read = %d, %v; os reads %d", n, err, want)
+	}
+}

@@ -488,3 +488,68 @@ func TestOpenIsLogged(t *testing.T) {
 		t.Errorf("the log does not say that the file was opened: %q, %v", text, err)
 	}
 }
+
+// TestPrivateIgnoresAppend: private memory of a file opened with O_APPEND never
+// reaches the file, by no way of writing.
+func TestPrivateIgnoresAppend(t *testing.T) {
+	needsMemory(t)
+	data := pattern(1, 10_000)
+	name := newFile(t, data)
+	r := openRegion(t, name, os.O_RDWR|os.O_APPEND, &mmap.Options{Private: true})
+	if n, err := r.Write([]byte("secret")); n != 6 || err != nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	src, err := os.Open(newFile(t, []byte("from a file")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if n, err := r.ReadFrom(src); n != 11 || err != nil {
+		t.Errorf("ReadFrom = %d, %v", n, err)
+	}
+	got := make([]byte, 17)
+	if _, err := r.ReadAt(got, 0); err != nil || string(got) != "secretfrom a file" {
+		t.Errorf("ReadAt: %q, %v", got, err)
+	}
+	if b, err := os.ReadFile(name); err != nil || !bytes.Equal(b, data) {
+		t.Errorf("the file was written to (%v)", err)
+	}
+}
+
+// TestOptionEdges: a part of a file is one from the first byte on that it lacks.
+func TestOptionEdges(t *testing.T) {
+	needsMemory(t)
+	name := newFile(t, pattern(1, 100))
+	for _, c := range []struct {
+		flag int
+		opts mmap.Options
+		want error
+	}{
+		{os.O_RDWR | os.O_APPEND, mmap.Options{Length: 1}, syscall.EINVAL},
+		{os.O_RDWR | os.O_APPEND, mmap.Options{Offset: 1}, syscall.EINVAL},
+		{os.O_RDWR | os.O_TRUNC, mmap.Options{Length: 1, Private: true}, io.ErrUnexpectedEOF},
+		{os.O_RDONLY, mmap.Options{Offset: 99, Length: 1}, nil},
+		{os.O_RDONLY, mmap.Options{Offset: 99, Length: 2}, io.ErrUnexpectedEOF},
+		{os.O_RDONLY, mmap.Options{Offset: 100, Length: 1}, io.ErrUnexpectedEOF},
+		{os.O_RDONLY, mmap.Options{Offset: 101}, nil},
+		{os.O_RDWR, mmap.Options{Offset: 1, Length: math.MaxInt64}, syscall.EINVAL},
+		{os.O_RDWR, mmap.Options{Offset: -1}, syscall.EINVAL},
+		{os.O_RDWR, mmap.Options{Length: -1}, syscall.EINVAL},
+	} {
+		r, err := mmap.OpenFile(name, c.flag, 0, &c.opts)
+		if !errors.Is(err, c.want) {
+			t.Errorf("flag %#x, %+v: %v, want %v", c.flag, c.opts, err, c.want)
+		}
+		if err == nil {
+			r.Close()
+		}
+		if got, err := os.ReadFile(name); err != nil || len(got) != 100 {
+			t.Fatalf("flag %#x, %+v: the file has %d bytes, %v", c.flag, c.opts, len(got), err)
+		}
+	}
+	r, err := mmap.OpenFile(name, os.O_RDWR|os.O_TRUNC, 0, &mmap.Options{Prot: mmap.ProtRead})
+	if err != nil {
+		t.Fatal("all of a file cut to nothing: ", err)
+	}
+	r.Close()
+}

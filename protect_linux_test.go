@@ -3,8 +3,11 @@ package mmap_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -293,5 +296,202 @@ func TestProtectOldSlices(t *testing.T) {
 	}
 	if maps := ctlMaps(t, addr, n); len(maps) != 1 || maps[0].perms != "r--s" {
 		t.Errorf("%d bytes handed out before growth are still %s", len(b), maps[0].perms)
+	}
+}
+
+// TestLockFollowsGrowth: Options.Lock pins the file's pages, those that it grows
+// by too, and none of the room that is kept for growth.
+func TestLockFollowsGrowth(t *testing.T) {
+	if cmd := child(t); cmd != nil {
+		succeed(t, cmd)
+		return
+	}
+	page := mmap.PageSize()
+	name := newFile(t, pattern(1, int(page+1)))
+	before := lockedMemory(t)
+	r, err := mmap.OpenFile(name, os.O_RDWR, 0, &mmap.Options{Lock: true})
+	if err != nil {
+		t.Skip("nothing can be locked: ", err)
+	}
+	defer r.Close()
+	for _, size := range []int64{page + 1, 3 * page, 3*page + 1, 3 << 20} { // the last needs a new mapping
+		if err := r.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		if !settle(func(l mmap.Ledger) bool { return l.Held == 1 }) {
+			t.Fatal("the former mapping stays")
+		}
+		want, err := mmap.AlignUp(size)
+		if got := lockedMemory(t) - before; err != nil || got != want {
+			t.Errorf("at %d bytes %d are locked, want %d, %v", size, got, want, err)
+		}
+	}
+}
+
+// lockedMemory returns how many bytes this process has pinned.
+func lockedMemory(t *testing.T) int64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skip("not told: ", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmLck:"); ok {
+			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	t.Skip("the kernel does not tell what is locked")
+	return 0
+}
+
+// TestReleaseOlderMapping: Release takes the pages out of an earlier mapping too,
+// and no others.
+func TestReleaseOlderMapping(t *testing.T) {
+	page := mmap.PageSize()
+	r := openRegion(t, newFile(t, pattern(1, int(4*page))), os.O_RDWR, nil)
+	old := r.Bytes()
+	growAnew(t, r)
+	if err := r.Release(page, page); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at    int64
+		there bool
+	}{{page - 1, true}, {page, false}, {2*page - 1, false}, {2 * page, true}, {4*page - 1, true}} {
+		err := r.View(0, 1, func([]byte) error { keep(uint64(old[c.at])); return nil })
+		if (err == nil) != c.there {
+			t.Errorf("byte %d of the slice: %v", c.at, err)
+		}
+	}
+}
+
+// TestLockFlags locks and unlocks pages and looks at their maps.
+func TestLockFlags(t *testing.T) {
+	page := mmap.PageSize()
+	r := ctlAnonymous(t, 5*page, nil)
+	locked := func() (pages []int64) {
+		for i := range int64(5) {
+			if slices.Contains(ctlMapOf(t, r, i*page).flags, "lo") {
+				pages = append(pages, i)
+			}
+		}
+		return pages
+	}
+	for _, c := range []struct {
+		do     func(off, n int64) error
+		off, n int64
+		want   []int64
+	}{
+		{r.Lock, page - 1, 2, []int64{0, 1}}, {r.Lock, 3*page + 1, 1, []int64{0, 1, 3}}, {r.Lock, 0, 0, []int64{0, 1, 3}},
+		{r.Unlock, page + 5, 1, []int64{0, 3}}, {r.Lock, page, mmap.ToEnd, []int64{0, 1, 2, 3, 4}},
+		{r.Unlock, 2*page - 1, 2, []int64{0, 3, 4}}, {r.Unlock, 0, mmap.ToEnd, nil},
+	} {
+		if err := c.do(c.off, c.n); err != nil {
+			t.Skip("this process may not lock: ", err)
+		}
+		if got := locked(); !slices.Equal(got, c.want) {
+			t.Errorf("after locking or unlocking %d bytes at %d pages %v are locked, want %v", c.n, c.off, got, c.want)
+		}
+	}
+	if in := ctlResident(t, r, 0, mmap.ToEnd); slices.Contains(in, false) {
+		t.Errorf("locking brought in %v", in)
+	}
+}
+
+// TestLockToEnd checks that a lock to the end is one of what is there: it does
+// not follow growth, as that of Options does.
+func TestLockToEnd(t *testing.T) {
+	page := mmap.PageSize()
+	for _, follows := range []bool{false, true} {
+		for _, to := range []int64{10 * page, 3 << 20} {
+			r := openMapped(t, newFile(t, pattern(0, int(2*page))), os.O_RDWR, &mmap.Options{Lock: follows})
+			if err := r.Lock(0, mmap.ToEnd); err != nil {
+				t.Skip("this process may not lock: ", err)
+			}
+			if err := r.Truncate(to); err != nil {
+				t.Fatal(err)
+			}
+			for off, want := range map[int64]bool{0: true, page: true, to - page: follows} {
+				if m := ctlMapOf(t, r, off); slices.Contains(m.flags, "lo") != want {
+					t.Errorf("Options.Lock %v, grown to %d: at %d the flags are %v", follows, to, off, m.flags)
+				}
+			}
+		}
+	}
+}
+
+// TestLockLimit locks more than a lowered limit allows, without the privilege
+// to do so.
+func TestLockLimit(t *testing.T) {
+	if cmd := child(t); cmd != nil {
+		succeed(t, cmd)
+		return
+	}
+	page := mmap.PageSize()
+	const memlock = 8 // RLIMIT_MEMLOCK
+	limit := syscall.Rlimit{Cur: uint64(4 * page), Max: uint64(4 * page)}
+	if err := syscall.Setrlimit(memlock, &limit); err != nil {
+		t.Skip("cannot lower the limit: ", err)
+	}
+	ctlNobody(t)
+	r := ctlAnonymous(t, 8*page, nil)
+	if err := r.Lock(0, 4*page); err != nil {
+		t.Fatal("up to the limit: ", err)
+	}
+	err := r.Lock(4*page, 1)
+	if !errors.Is(err, syscall.ENOMEM) || !strings.Contains(err.Error(), fmt.Sprintf("RLIMIT_MEMLOCK is %d bytes", limit.Cur)) {
+		t.Errorf("past the limit: %v", err)
+	}
+	if m := ctlMapOf(t, r, 4*page); slices.Contains(m.flags, "lo") {
+		t.Error("what could not be locked is marked as locked")
+	}
+	if err := errors.Join(r.Unlock(0, page), r.Lock(7*page, 1)); err != nil {
+		t.Error("one page for another: ", err)
+	}
+	if _, err := mmap.Anonymous(8*page, &mmap.Options{Lock: true}); err == nil || !strings.Contains(err.Error(), "Lock") {
+		t.Errorf("Options.Lock past the limit: %v", err)
+	}
+}
+
+// TestLockFailed locks pages that are not there: the file was cut, or they are
+// protected. The kernel marks them all the same; none may stay marked, or the
+// maps would grow by two with every failure.
+func TestLockFailed(t *testing.T) {
+	page := mmap.PageSize()
+	name := newFile(t, pattern(0, int(64*page)))
+	cut := openMapped(t, name, os.O_RDWR, nil)
+	cutFile(t, name, 0)
+	none := ctlAnonymous(t, 64*page, nil)
+	if err := none.Protect(0, mmap.ToEnd, mmap.ProtNone); err != nil {
+		t.Fatal(err)
+	}
+	for what, r := range map[string]*mmap.Region{"a cut file": cut, "memory without access": none} {
+		before := ctlCount(t, r)
+		for i := int64(0); i < 64; i += 2 {
+			if err := r.Lock(i*page, page); err == nil {
+				t.Fatalf("%s: locking worked", what)
+			}
+		}
+		if after := ctlCount(t, r); after != before {
+			t.Errorf("%s: %d maps, before locking that failed: %d", what, after, before)
+		}
+	}
+}
+
+// TestReleaseMaps checks that released memory is no longer the file's.
+func TestReleaseMaps(t *testing.T) {
+	page := mmap.PageSize()
+	r := openMapped(t, newFile(t, pattern(0, int(5*page))), os.O_RDONLY, nil)
+	if err := r.Release(page-1, 2*page+1); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"r--s", "---p", "---p", "r--s", "r--s"} {
+		if m := ctlMapOf(t, r, int64(i)*page); m.perms != want {
+			t.Errorf("page %d: %s, want %s", i, m.perms, want)
+		}
 	}
 }

@@ -8,10 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"net"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -318,169 +316,6 @@ func TestReadLikeFile(t *testing.T) {
 	}
 }
 
-// failingWriter takes n bytes and then fails.
-type failingWriter struct {
-	n   int
-	got []byte
-}
-
-var errFull = errors.New("full")
-
-// Write implements io.Writer.
-func (w *failingWriter) Write(p []byte) (int, error) {
-	n := min(len(p), w.n)
-	w.n -= n
-	w.got = append(w.got, p[:n]...)
-	if n < len(p) {
-		return n, errFull
-	}
-	return n, nil
-}
-
-// TestWriteToLikeFile: WriteTo to writers of all kinds, among them those that
-// fail in the middle.
-func TestWriteToLikeFile(t *testing.T) {
-	calls := map[string]func(f file) outcome{
-		"Buffer": func(f file) outcome {
-			w := new(bytes.Buffer)
-			n, err := f.WriteTo(w)
-			return result(n, err, w.Bytes())
-		},
-		"Buffer after Seek": func(f file) outcome {
-			w := new(bytes.Buffer)
-			_, _ = f.Seek(-5000, io.SeekEnd)
-			n, err := f.WriteTo(w)
-			return result(n, err, w.Bytes())
-		},
-		"Buffer at the end": func(f file) outcome {
-			w := new(bytes.Buffer)
-			_, _ = f.Seek(0, io.SeekEnd)
-			n, err := f.WriteTo(w)
-			return result(n, err, w.Bytes())
-		},
-		"io.Copy": func(f file) outcome {
-			w := new(bytes.Buffer)
-			n, err := io.Copy(w, f)
-			return result(n, err, w.Bytes())
-		},
-		"io.CopyN": func(f file) outcome {
-			w := new(bytes.Buffer)
-			n, err := io.CopyN(w, f, 4097)
-			return result(n, err, w.Bytes())
-		},
-		"file": func(f file) outcome { return toFile(t, f, os.O_RDWR) },
-		"file for reading alone": func(f file) outcome {
-			return toFile(t, f, os.O_RDONLY)
-		},
-	}
-	for _, n := range []int{0, 1, 4096, 32 << 10, 32<<10 + 1, 100_000} {
-		calls["failing after "+strconv.Itoa(n)] = func(f file) outcome {
-			w := &failingWriter{n: n}
-			n, err := f.WriteTo(w)
-			return result(n, err, w.got)
-		}
-	}
-	sameAsFile(t, os.O_RDWR, pattern(3, 100_000), calls)
-}
-
-// toFile copies to a file and returns what that holds then.
-func toFile(t *testing.T, f file, flag int) outcome {
-	t.Helper()
-	name := newFile(t, pattern(4, 10))
-	w, err := os.OpenFile(name, flag, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	n, err := f.WriteTo(w)
-	return result(n, err, []byte(contents(t, name).Data))
-}
-
-// TestWriteToConnection: every shape goes out whole over TCP, through a pipe
-// of the system and through one of package io.
-func TestWriteToConnection(t *testing.T) {
-	forShapes(t, func(t *testing.T, r *mmap.Region, data []byte) {
-		for _, pair := range []func(testing.TB) (io.Reader, io.WriteCloser){tcpPair, osPipe, ioPipe} {
-			if _, err := r.Seek(1, io.SeekStart); err != nil {
-				t.Fatal(err)
-			}
-			from, to := pair(t)
-			var got []byte
-			parallel(func() { got, _ = io.ReadAll(from) }, func() {
-				defer to.Close()
-				if n, err := io.Copy(to, r); n != int64(len(data)-1) || err != nil {
-					t.Errorf("%T: io.Copy: %d, %v", to, n, err)
-				}
-			})
-			if !bytes.Equal(got, data[1:]) {
-				t.Errorf("%T: got %d bytes, not the %d that were sent", to, len(got), len(data)-1)
-			}
-		}
-	}, 1, 300_000)
-}
-
-// tcpPair returns the two ends of a connection.
-func tcpPair(t testing.TB) (io.Reader, io.WriteCloser) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Skip("no TCP: ", err)
-	}
-	defer l.Close()
-	out, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Skip("no TCP: ", err)
-	}
-	in, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); out.Close() })
-	return in, out
-}
-
-// osPipe returns the two ends of a pipe of the system.
-func osPipe(t testing.TB) (io.Reader, io.WriteCloser) {
-	in, out, err := os.Pipe()
-	if err != nil {
-		t.Skip("no pipes: ", err)
-	}
-	t.Cleanup(func() { in.Close(); out.Close() })
-	return in, out
-}
-
-// ioPipe returns the two ends of a pipe of package io.
-func ioPipe(testing.TB) (io.Reader, io.WriteCloser) { return io.Pipe() }
-
-// TestUnreadByte: it undoes a ReadByte, and moves back after anything else.
-func TestUnreadByte(t *testing.T) {
-	forShapes(t, func(t *testing.T, r *mmap.Region, data []byte) {
-		if err := r.UnreadByte(); !errors.Is(err, syscall.EINVAL) {
-			t.Errorf("UnreadByte at the beginning: %v", err)
-		}
-		for range 3 {
-			b, err := r.ReadByte()
-			if b != data[0] || err != nil {
-				t.Fatalf("ReadByte: %d, %v", b, err)
-			}
-			if err := r.UnreadByte(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := r.Seek(0, io.SeekEnd); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := r.ReadByte(); b != 0 && err == nil || err != io.EOF {
-			t.Errorf("ReadByte at the end: %d, %v", b, err)
-		}
-		if err := r.UnreadByte(); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := r.ReadByte(); b != data[len(data)-1] || err != nil {
-			t.Errorf("the last byte: %d, %v", b, err)
-		}
-	}, 1, 5000)
-}
-
 // TestAt: every byte, and the panic of an index out of range.
 func TestAt(t *testing.T) {
 	forShapes(t, func(t *testing.T, r *mmap.Region, data []byte) {
@@ -618,6 +453,92 @@ func needsExactAllocations(t testing.TB) {
 	for _, s := range info.Settings {
 		if s.Key == "-race" && s.Value == "true" {
 			t.Skip("the race detector allocates, and empties pools at random")
+		}
+	}
+}
+
+// TestReadIntoOwnReadOnlyBytes: a slice that cannot be written to is what the
+// kernel says it is, and never a count of 0 without an error.
+func TestReadIntoOwnReadOnlyBytes(t *testing.T) {
+	needsMemory(t)
+	r := openRegion(t, newFile(t, pattern(1, 10_000)), os.O_RDONLY, nil)
+	b := r.Bytes()
+	for _, off := range []int64{0, 5, 5000} {
+		if n, err := r.ReadAt(b[:10], off); n != 0 || err == nil {
+			t.Errorf("ReadAt(%d) = %d, %v", off, n, err)
+		}
+	}
+}
+
+// TestPrivateReadCut: a read of private memory that faults in a later piece
+// returns what the memory has, all of it, as one that goes page by page from the
+// beginning.
+func TestPrivateReadCut(t *testing.T) {
+	needsCut(t)
+	const size = 3 * mmap.MaxCopy
+	name := newFile(t, pattern(1, size))
+	known := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
+	if _, err := known.ReadAt(make([]byte, size), 0); err != nil {
+		t.Fatal(err)
+	}
+	fresh := openRegion(t, name, os.O_RDONLY, &mmap.Options{Private: true})
+	cutFile(t, name, mmap.MaxCopy+5*mmap.PageSize()+100)
+	got, want := make([]byte, size), make([]byte, size)
+	n, err := known.ReadAt(got, 0)
+	m, fault := fresh.ReadAt(want, 0)
+	if n != m || !sameError(err, fault) || n <= mmap.MaxCopy || !bytes.Equal(got[:n], want[:m]) {
+		t.Errorf("%d bytes, %v; page by page %d, %v; equal: %v", n, err, m, fault, bytes.Equal(got[:n], want[:min(n, m)]))
+	}
+}
+
+// TestPrivateCutCounts: private memory of a file that somebody cut is read and
+// written up to the last byte that is there.
+func TestPrivateCutCounts(t *testing.T) {
+	needsCut(t)
+	page := mmap.PageSize()
+	for _, offset := range []int64{0, 1, 100} {
+		for _, pages := range []int64{1, 2, 150} {
+			data := pattern(1, int(300*page))
+			name := newFile(t, data)
+			r := openRegion(t, name, os.O_RDWR, &mmap.Options{Private: true, Offset: offset})
+			end := pages*page - offset // of the Region's bytes
+			for _, n := range []int64{end, 1, 2, 3, 10, page - 1, page, page + 1, 2*page + 1} {
+				if n > end {
+					continue
+				}
+				cutFile(t, name, pages*page)
+				want := data[offset+end-n : pages*page]
+				p := bytes.Repeat([]byte{0xFF}, int(n+page))
+				if got, err := r.ReadAt(p, end-n); got != int(n) || err != io.EOF || !bytes.Equal(p[:n], want) {
+					t.Errorf("Offset %d: ReadAt of the last %d bytes = %d, %v", offset, n, got, err)
+				}
+				if got, err := r.WriteAt(append(bytes.Clone(want), 1, 2, 3), end-n); got != int(n) || err != io.ErrShortWrite {
+					t.Errorf("Offset %d: WriteAt to the last %d bytes = %d, %v", offset, n, got, err)
+				}
+			}
+		}
+	}
+}
+
+// TestReasonAtEdge: a fault at the last byte of a page is explained by that
+// page, and not by the next.
+func TestReasonAtEdge(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	r := openRegion(t, newFile(t, pattern(1, int(3*page))), os.O_RDWR, nil)
+	if err := r.Protect(0, page, mmap.ProtRead); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Release(page, page); err != nil {
+		t.Skip("no page can be released here: ", err)
+	}
+	for _, c := range []struct {
+		off  int64
+		want error
+	}{{page - 1, syscall.EACCES}, {page, sys.Fault}, {2*page - 1, sys.Fault}, {2 * page, nil}} {
+		err := r.View(c.off, 1, func(b []byte) error { b[0]++; return nil })
+		if !errors.Is(err, c.want) {
+			t.Errorf("a store to byte %d: %v, want %v", c.off, err, c.want)
 		}
 	}
 }

@@ -284,3 +284,15 @@ func TestSealBesideReaders(t *testing.T) {
 		r.Close()
 	}
 }
+
+// TestSealOneByte: a single writable byte that was handed out is in the way of
+// SealWrite.
+func TestSealOneByte(t *testing.T) {
+	r := ctlAnonymous(t, 1, &mmap.Options{Share: true})
+	if len(r.Bytes()) != 1 {
+		t.Fatal("no bytes")
+	}
+	if err := r.Seal(mmap.SealWrite); !errors.Is(err, syscall.EBUSY) {
+		t.Errorf("SealWrite: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/seed-93fed273/mmap"
@@ -153,5 +154,114 @@ func TestSealKeepsBytes(t *testing.T) {
 		if !ctlTouch(b, 0) || !ctlTouch(b, 9999) {
 			t.Errorf("%s: Seal took the slice away", kind)
 		}
+	}
+}
+
+// TestSealSparesGranted: bytes that were handed out and made writable keep Seal
+// from taking them away.
+func TestSealSparesGranted(t *testing.T) {
+	r, err := mmap.Anonymous(8192, &mmap.Options{Share: true, Prot: mmap.ProtRead})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	if err := r.Protect(0, mmap.ToEnd, mmap.ProtRead|mmap.ProtWrite); err != nil {
+		t.Fatal(err)
+	}
+	b := r.Bytes()
+	if b == nil {
+		t.Fatal("no bytes")
+	}
+	b[0] = 1
+	if err := r.Seal(mmap.SealWrite); !errors.Is(err, syscall.EBUSY) && !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Seal: %v", err)
+	}
+	b[0] = 2
+}
+
+// TestSealThatFails: a Seal that fails changes nothing.
+func TestSealThatFails(t *testing.T) {
+	needsMemory(t)
+	// A file that has no seals, and a View of it.
+	r := openRegion(t, newFile(t, pattern(1, 8192)), os.O_RDWR, nil)
+	if err := r.View(0, 8192, func(b []byte) error {
+		if err := r.Seal(mmap.SealWrite); !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("Seal of a file: %v", err)
+		}
+		b[0]++
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	// Memory that another has mapped writable.
+	a, err := mmap.Anonymous(8192, &mmap.Options{Share: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer a.Close()
+	if err := a.View(0, 1, func([]byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	f, err := a.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := mmap.Map(f, &mmap.Options{Prot: mmap.ProtRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Protect(0, mmap.ToEnd, mmap.ProtRead|mmap.ProtWrite); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if n, err := b.WriteAt([]byte{1}, int64(i)); n != 1 || err != nil {
+			t.Errorf("WriteAt %d: %d, %v", i, n, err)
+		}
+		if err := b.Seal(mmap.SealWrite); !errors.Is(err, syscall.EBUSY) && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("Seal: %v", err)
+		}
+	}
+}
+
+// TestSealedByAnother: sealed memory that was handed over is read as any file.
+func TestSealedByAnother(t *testing.T) {
+	a, err := mmap.Anonymous(8192, &mmap.Options{Share: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer a.Close()
+	if _, err := a.WriteAt([]byte("hello"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Seal(mmap.SealWrite | mmap.SealGrow | mmap.SealShrink); err != nil {
+		t.Skip(err)
+	}
+	f, err := a.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := mmap.Map(f, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b := r.Bytes(); len(b) != 8192 || string(b[:5]) != "hello" {
+		t.Errorf("Bytes has %d bytes", len(b))
+	}
+	err = r.View(0, 5, func(b []byte) error {
+		if string(b) != "hello" {
+			t.Errorf("%q", b)
+		}
+		b[0] = 'H'
+		return nil
+	})
+	if !errors.Is(err, syscall.EACCES) {
+		t.Errorf("a store in View: %v", err)
+	}
+	if _, err := r.WriteAt([]byte("H"), 0); !errors.Is(err, syscall.EPERM) {
+		t.Errorf("WriteAt: %v", err) // what os.File says
 	}
 }

@@ -149,3 +149,19 @@ func TestBytesShape(t *testing.T) {
 		t.Errorf("an empty Region has %v", b)
 	}
 }
+
+// TestSliceTooLong: what no memory could hold is past the end, or cannot be
+// counted in bytes.
+func TestSliceTooLong(t *testing.T) {
+	needsMemory(t)
+	r := openRegion(t, newFile(t, pattern(1, 100)), os.O_RDWR, nil)
+	if b, err := mmap.Slice[byte](r, 0, math.MaxInt); !errors.Is(err, io.ErrUnexpectedEOF) || b != nil {
+		t.Errorf("%d bytes: %v", math.MaxInt, err)
+	}
+	if b, err := mmap.Slice[byte](r, 1, math.MaxInt); math.MaxInt == math.MaxInt64 && !errors.Is(err, syscall.EINVAL) || b != nil {
+		t.Errorf("%d bytes at 1: %v", math.MaxInt, err)
+	}
+	if b, err := mmap.Slice[uint64](r, 0, math.MaxInt/8+1); math.MaxInt == math.MaxInt64 && !errors.Is(err, syscall.EINVAL) || b != nil {
+		t.Errorf("%d words: %v", math.MaxInt/8+1, err)
+	}
+}

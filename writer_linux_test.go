@@ -3,8 +3,10 @@ package mmap_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/seed-93fed273/mmap"
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // writableFile is what os.File and Region have in common.
@@ -143,3 +146,30 @@ func sameWhenTooMuch(t *testing.T, dir string) {
 }
 
 var _ writableFile = (*mmap.Region)(nil)
+
+// TestWritePartTooFar: a write that ends farther than an offset can tell writes
+// nothing at all, as an os.File's, even where its beginning could be written.
+func TestWritePartTooFar(t *testing.T) {
+	const mega = 1 << 20
+	f, err := sys.NewMemFile("far", 5000)
+	if err != nil {
+		t.Skip("no memfd: ", err)
+	}
+	defer f.Close()
+	for _, offset := range []int64{0, 100} {
+		r, err := mmap.Map(f, &mmap.Options{Offset: offset})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := make([]byte, 2*mega)
+		for _, past := range []int64{1, 50, mega / 2} { // bytes that do not fit
+			at := math.MaxInt64 - int64(len(p)) + past
+			want, wantErr := f.WriteAt(p, at)
+			n, err := r.WriteAt(p, at-offset)
+			if n != want || errors.Unwrap(err) != errors.Unwrap(wantErr) {
+				t.Errorf("Offset %d, %d too far: %d, %v; an os.File's is %d, %v", offset, past, n, err, want, wantErr)
+			}
+		}
+		r.Close()
+	}
+}

@@ -1,14 +1,19 @@
 package mmap_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/seed-93fed273/mmap"
@@ -283,3 +288,374 @@ func TestReadFromClosed(t *testing.T) {
 		t.Errorf("WriteTo: %d, %v", n, err)
 	}
 }
+
+// seeker is a file whose Read uses the Region that reads from it.
+type seeker struct {
+	*os.File
+	r *mmap.Region
+}
+
+func (s seeker) Read(p []byte) (int, error) {
+	if _, err := s.r.Seek(0, io.SeekCurrent); err != nil {
+		return 0, err
+	}
+	return s.File.Read(p)
+}
+
+// TestReadFromWrapper: no lock is held while a stranger reads.
+func TestReadFromWrapper(t *testing.T) {
+	f, err := os.Open(newFile(t, pattern(1, 10_000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := openRegion(t, newFile(t, nil), os.O_RDWR, nil)
+	if n, err := r.ReadFrom(seeker{f, r}); n != 10_000 || err != nil {
+		t.Errorf("ReadFrom = %d, %v", n, err)
+	}
+}
+
+// TestWriteToRespectsProt: what may not be read is not sent either.
+func TestWriteToRespectsProt(t *testing.T) {
+	needsMemory(t)
+	r := openRegion(t, newFile(t, pattern(1, 10_000)), os.O_RDWR, &mmap.Options{Prot: mmap.ProtWrite})
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	n, err := r.WriteTo(out)
+	out.Close()
+	got, _ := io.ReadAll(in)
+	if n != 0 || len(got) > 0 || !errors.Is(err, syscall.EACCES) {
+		t.Errorf("WriteTo = %d, %v; %d bytes came", n, err, len(got))
+	}
+}
+
+// TestWriteToSocket: what a socket gets from memory and what it gets by the
+// descriptor, after others appended or cut, is counted together.
+func TestWriteToSocket(t *testing.T) {
+	needsMemory(t)
+	page := mmap.PageSize()
+	for _, c := range []struct {
+		size, at, then int64
+	}{{5000, 0, 8000}, {5000, 1000, 5000}, {5000, 4999, 5000}, {5000, 5000, 5001}, {2 * page, page, page}, {2 * page, page + 1, page}} {
+		data := pattern(1, int(max(c.size, c.then)))
+		name := newFile(t, data)
+		cutFile(t, name, c.size)
+		r := openMapped(t, name, os.O_RDONLY, nil)
+		if _, err := r.Seek(c.at, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		if c.then > c.size {
+			appendFile(t, name, data[c.size:])
+		} else if c.then < c.size {
+			needsCut(t)
+			cutFile(t, name, c.then)
+		}
+		w, arrived := socketPair(t)
+		n, err := r.WriteTo(w)
+		w.Close()
+		want := data[min(c.at, c.then):c.then]
+		if n != int64(len(want)) || err != nil {
+			t.Errorf("%+v: WriteTo = %d, %v", c, n, err)
+		}
+		if got := arrived(); !bytes.Equal(got, want) {
+			t.Errorf("%+v: %d bytes arrived", c, len(got))
+		}
+	}
+}
+
+// appendFile makes a file longer as somebody else would.
+func appendFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// socketPair returns a TCP connection, and what the other end gets from it.
+func socketPair(t *testing.T) (w net.Conn, arrived func() []byte) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip("no sockets: ", err)
+	}
+	defer l.Close()
+	if w, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, func() []byte {
+		defer c.Close()
+		got, err := io.ReadAll(c)
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+}
+
+// failingReader gives n bytes and then fails. It uses all of p as scratch, as
+// an io.Reader may.
+type failingReader struct{ n int }
+
+// Read implements io.Reader.
+func (r *failingReader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 0xEE
+	}
+	n := min(r.n, len(p))
+	copy(p[:n], pattern(3, n))
+	r.n -= n
+	if r.n == 0 {
+		return n, errFull
+	}
+	return n, nil
+}
+
+// TestReadFromLikeFile: ReadFrom from readers of all kinds, among them one that
+// scribbles behind what it returns, in each mode.
+func TestReadFromLikeFile(t *testing.T) {
+	source := newFile(t, pattern(4, 100_000))
+	calls := map[string]func(f file) outcome{
+		"bytes": func(f file) outcome { return from(f, bytes.NewReader(pattern(4, 100_000))) },
+		"bytes in the middle": func(f file) outcome {
+			_, _ = f.Seek(3000, io.SeekStart)
+			return from(f, bytes.NewReader(pattern(4, 5000)))
+		},
+		"nothing":     func(f file) outcome { return from(f, bytes.NewReader(nil)) },
+		"strings":     func(f file) outcome { return from(f, strings.NewReader("hello")) },
+		"bufio":       func(f file) outcome { return from(f, bufio.NewReader(bytes.NewReader(pattern(4, 5000)))) },
+		"file":        func(f file) outcome { return fromFile(t, f, source, -1) },
+		"file, none":  func(f file) outcome { return fromFile(t, f, source, 0) },
+		"file, 5000":  func(f file) outcome { return fromFile(t, f, source, 5000) },
+		"file, limit": func(f file) outcome { return fromFile(t, f, source, 500_000) },
+	}
+	for _, n := range []int{1, 4096, 32 << 10, 50_000} {
+		calls["failing after "+strconv.Itoa(n)] = func(f file) outcome { return from(f, &failingReader{n: n}) }
+	}
+	for name, flag := range modes {
+		t.Run(name, func(t *testing.T) { sameAsFile(t, flag, pattern(2, 70_000), calls) })
+	}
+}
+
+// from copies from src.
+func from(f file, src io.Reader) outcome {
+	n, err := f.ReadFrom(src)
+	return result(n, err, nil)
+}
+
+// fromFile copies n bytes of a file, or all, and tells where that stands then.
+func fromFile(t *testing.T, f file, name string, n int64) outcome {
+	t.Helper()
+	src, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	var got int64
+	if n < 0 {
+		got, err = f.ReadFrom(src)
+	} else {
+		got, err = f.ReadFrom(io.LimitReader(src, n))
+	}
+	return result(got, err, fmt.Append(nil, at(src)))
+}
+
+// TestCopyFromRegion: a Region as the source of a Region's ReadFrom, of itself
+// among others.
+func TestCopyFromRegion(t *testing.T) {
+	data := pattern(1, 300_000)
+	src := openRegion(t, newFile(t, data), os.O_RDONLY, nil)
+	name := newFile(t, nil)
+	dst := openRegion(t, name, os.O_RDWR, nil)
+	if n, err := io.Copy(dst, src); n != int64(len(data)) || err != nil {
+		t.Fatalf("io.Copy: %d, %v", n, err)
+	}
+	if contents(t, name).Data != string(data) {
+		t.Error("the copy differs")
+	}
+	if n, err := dst.ReadFrom(io.NewSectionReader(dst, 0, 1000)); n != 1000 || err != nil {
+		t.Fatalf("ReadFrom itself: %d, %v", n, err)
+	}
+	if got := contents(t, name).Data; got != string(data)+string(data[:1000]) {
+		t.Error("the copy of itself differs")
+	}
+}
+
+// TestCopyIntoLimit: a copy into a window ends where that does.
+func TestCopyIntoLimit(t *testing.T) {
+	for _, l := range limits {
+		if l.opts.Private {
+			needsMemory(t)
+		}
+		r := openRegion(t, newFile(t, pattern(1, l.size)), l.flag, &l.opts)
+		n, err := io.Copy(r, bytes.NewReader(pattern(4, 50_000)))
+		if n != l.room || err != io.ErrShortWrite {
+			t.Errorf("%s: io.Copy: %d, %v; not %d, %v", l.name, n, err, l.room, io.ErrShortWrite)
+		}
+		if at, err := r.Seek(0, io.SeekCurrent); at != l.room || err != nil {
+			t.Errorf("%s: the cursor is at %d, %v", l.name, at, err)
+		}
+	}
+}
+
+// copyFile copies n bytes of a file into r, or all.
+func copyFile(t *testing.T, r *mmap.Region, name string, n int64) error {
+	t.Helper()
+	src, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if n < 0 {
+		_, err = r.ReadFrom(src)
+	} else {
+		_, err = r.ReadFrom(io.LimitReader(src, n))
+	}
+	return err
+}
+
+// failingWriter takes n bytes and then fails.
+type failingWriter struct {
+	n   int
+	got []byte
+}
+
+// Write implements io.Writer.
+func (w *failingWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.n)
+	w.n -= n
+	w.got = append(w.got, p[:n]...)
+	if n < len(p) {
+		return n, errFull
+	}
+	return n, nil
+}
+
+var errFull = errors.New("full")
+
+// TestWriteToLikeFile: WriteTo to writers of all kinds, among them those that
+// fail in the middle.
+func TestWriteToLikeFile(t *testing.T) {
+	calls := map[string]func(f file) outcome{
+		"Buffer": func(f file) outcome {
+			w := new(bytes.Buffer)
+			n, err := f.WriteTo(w)
+			return result(n, err, w.Bytes())
+		},
+		"Buffer after Seek": func(f file) outcome {
+			w := new(bytes.Buffer)
+			_, _ = f.Seek(-5000, io.SeekEnd)
+			n, err := f.WriteTo(w)
+			return result(n, err, w.Bytes())
+		},
+		"Buffer at the end": func(f file) outcome {
+			w := new(bytes.Buffer)
+			_, _ = f.Seek(0, io.SeekEnd)
+			n, err := f.WriteTo(w)
+			return result(n, err, w.Bytes())
+		},
+		"io.Copy": func(f file) outcome {
+			w := new(bytes.Buffer)
+			n, err := io.Copy(w, f)
+			return result(n, err, w.Bytes())
+		},
+		"io.CopyN": func(f file) outcome {
+			w := new(bytes.Buffer)
+			n, err := io.CopyN(w, f, 4097)
+			return result(n, err, w.Bytes())
+		},
+		"file": func(f file) outcome { return toFile(t, f, os.O_RDWR) },
+		"file for reading alone": func(f file) outcome {
+			return toFile(t, f, os.O_RDONLY)
+		},
+	}
+	for _, n := range []int{0, 1, 4096, 32 << 10, 32<<10 + 1, 100_000} {
+		calls["failing after "+strconv.Itoa(n)] = func(f file) outcome {
+			w := &failingWriter{n: n}
+			n, err := f.WriteTo(w)
+			return result(n, err, w.got)
+		}
+	}
+	sameAsFile(t, os.O_RDWR, pattern(3, 100_000), calls)
+}
+
+// toFile copies to a file and returns what that holds then.
+func toFile(t *testing.T, f file, flag int) outcome {
+	t.Helper()
+	name := newFile(t, pattern(4, 10))
+	w, err := os.OpenFile(name, flag, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	n, err := f.WriteTo(w)
+	return result(n, err, []byte(contents(t, name).Data))
+}
+
+// TestWriteToConnection: every shape goes out whole over TCP, through a pipe
+// of the system and through one of package io.
+func TestWriteToConnection(t *testing.T) {
+	forShapes(t, func(t *testing.T, r *mmap.Region, data []byte) {
+		for _, pair := range []func(testing.TB) (io.Reader, io.WriteCloser){tcpPair, osPipe, ioPipe} {
+			if _, err := r.Seek(1, io.SeekStart); err != nil {
+				t.Fatal(err)
+			}
+			from, to := pair(t)
+			var got []byte
+			parallel(func() { got, _ = io.ReadAll(from) }, func() {
+				defer to.Close()
+				if n, err := io.Copy(to, r); n != int64(len(data)-1) || err != nil {
+					t.Errorf("%T: io.Copy: %d, %v", to, n, err)
+				}
+			})
+			if !bytes.Equal(got, data[1:]) {
+				t.Errorf("%T: got %d bytes, not the %d that were sent", to, len(got), len(data)-1)
+			}
+		}
+	}, 1, 300_000)
+}
+
+// tcpPair returns the two ends of a connection.
+func tcpPair(t testing.TB) (io.Reader, io.WriteCloser) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip("no TCP: ", err)
+	}
+	defer l.Close()
+	out, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Skip("no TCP: ", err)
+	}
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); out.Close() })
+	return in, out
+}
+
+// osPipe returns the two ends of a pipe of the system.
+func osPipe(t testing.TB) (io.Reader, io.WriteCloser) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Skip("no pipes: ", err)
+	}
+	t.Cleanup(func() { in.Close(); out.Close() })
+	return in, out
+}
+
+// ioPipe returns the two ends of a pipe of package io.
+func ioPipe(testing.TB) (io.Reader, io.WriteCloser) { return io.Pipe() }
