@@ -94,27 +94,36 @@
 //
 // # What happens to the file
 //
-// Memory serves what it serves correctly. Everything else goes to the
-// descriptor that every Region keeps, and returns what the system returns:
-// bytes past the known end, writes that extend the file, pages that cannot be
-// had. So a file that somebody truncates ends earlier, a full disk is ENOSPC, a
-// bad sector is EIO, and a Close in the middle is os.ErrClosed; none of them is
-// a crash. What cannot be mapped (a pipe, a file of /proc, a system without
-// mmap) is read and written all the same.
+// Memory serves what it can serve correctly. Everything else goes to the
+// descriptor that every Region keeps, and returns what the system returns: bytes
+// past the known end, writes that extend the file, pages that cannot be read. So a
+// truncated file ends earlier, a full disk is ENOSPC, a bad sector is EIO, and a
+// Close beside a call is os.ErrClosed. None of them is a crash. What cannot be
+// mapped (a pipe, a file of /proc, any file on a system without mmap) is read and
+// written all the same.
 //
-// [Region.Flush] makes durable what was written. Once it failed it stays
-// failed: the system reports a lost write only once, the Region remembers it.
+// A file is mapped when that begins to pay, after some reads or writes, or when
+// View or Bytes need memory. [Options.Access] decides otherwise.
+//
+// About once a second of use a mapped Region asks the descriptor for the file's
+// size and the time of its last change. So it notices what others did to the file.
+// [Region.Refresh] asks at once.
+//
+// A failure of [Region.Flush] stays: every later Flush fails too. The system
+// reports a lost write only once, and the Region does not forget it.
 //
 // # Close
 //
-// Close revokes the memory in one step, without waiting for readers: who is in
-// the middle of a page faults and gets os.ErrClosed. The addresses go back to
-// the system when the garbage collector has proved that nobody holds them; if
-// bytes were handed out it can prove nothing, and they stay revoked for as long
-// as there are addresses to spare (an eighth of the address space), so that a
-// stale slice faults rather than reads another file. At a quarter of the
-// system's limit of maps (vm.max_map_count on Linux) the library stops mapping
-// and serves further Regions by their descriptors.
+// Close revokes the memory in one step and does not wait for readers. A reader in
+// the middle of a page faults and gets os.ErrClosed. The addresses go back to the
+// system when the garbage collector has proved that nobody holds them. If bytes
+// were handed out it cannot prove that. Then the addresses stay revoked for as long
+// as there are enough others (an eighth of the address space), so that a stale
+// slice faults and does not read another file.
+//
+// The library uses at most a quarter of the mappings that the system allows a
+// process (vm.max_map_count on Linux). Further Regions are served by their
+// descriptors. [ReadStats] shows how many there are.
 //
 // # Concurrency
 //

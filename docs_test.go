@@ -49,11 +49,17 @@ var (
 // docsFiles returns the documents for people, by their paths.
 func docsFiles(t *testing.T) []string {
 	t.Helper()
-	docs, err := filepath.Glob("docs/*.md")
-	if err != nil || len(docs) == 0 {
-		t.Fatal("no documents", err)
+	files := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+	for _, pattern := range []string{"docs/*.md", "examples/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no documents %s: %v", pattern, err)
+		}
+		for _, file := range found {
+			files = append(files, filepath.ToSlash(file))
+		}
 	}
-	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}, docs...)
+	return files
 }
 
 // readDoc returns a document with the line ends of Unix.
