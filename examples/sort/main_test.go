@@ -25,13 +25,13 @@ func TestMain(m *testing.M) {
 }
 
 // newLines returns the name of a file of about size bytes: lines in no order,
-// empty ones and equal ones among them.
-func newLines(t *testing.T, size int) (name string, lines []string) {
+// of up to longest numbers, empty ones and equal ones among them.
+func newLines(t *testing.T, size, longest int) (name string, lines []string) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var b bytes.Buffer
 	for b.Len() < size {
-		l := strings.Repeat(fmt.Sprint(rnd.Uint64()>>rnd.IntN(64)), rnd.IntN(9))
+		l := strings.Repeat(fmt.Sprint(rnd.Uint64()>>rnd.IntN(64)), rnd.IntN(longest))
 		lines = append(lines, l)
 		b.WriteString(l + "\n")
 	}
@@ -45,7 +45,7 @@ func newLines(t *testing.T, size int) (name string, lines []string) {
 // TestSort: one run and many give what a sort in memory gives, also into the
 // file itself; nothing else is left behind.
 func TestSort(t *testing.T) {
-	name, lines := newLines(t, 1<<20)
+	name, lines := newLines(t, 1<<20, 9)
 	slices.Sort(lines)
 	want := strings.Join(lines, "\n") + "\n"
 	for _, args := range [][]string{{name, name + ".out"}, {"-m", "65536", name, name + ".out"}, {"-m", "65536", name, name}} {
@@ -70,7 +70,7 @@ func TestMemory(t *testing.T) {
 		t.Skip("the peak of memory is not told here")
 	}
 	const size, limit = 12 << 20, 1 << 20
-	name, _ := newLines(t, size)
+	name, _ := newLines(t, size, 60)
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -41,8 +41,9 @@ func (p *Pipe) Close() {
 // Fill moves up to n bytes from a socket into the pipe, which is empty. 0 is the
 // end; done is false if the socket has nothing yet.
 func (p *Pipe) Fill(fd uintptr, n int64) (moved int64, done bool, err error) {
-	err = ignoringEINTR(func() (err error) {
-		moved, err = unix.Splice(int(fd), nil, p.to, nil, int(min(n, 1<<20)), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+	err = ignoringEINTR(func() error {
+		got, err := unix.Splice(int(fd), nil, p.to, nil, int(min(n, 1<<20)), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		moved = int64(got) // an int on 32 bits
 		return err
 	})
 	if err == unix.EAGAIN {
@@ -53,8 +54,9 @@ func (p *Pipe) Fill(fd uintptr, n int64) (moved int64, done bool, err error) {
 
 // Drain moves up to n bytes of the pipe to off of a file.
 func (p *Pipe) Drain(fd uintptr, off, n int64) (moved int64, err error) {
-	err = ignoringEINTR(func() (err error) {
-		moved, err = unix.Splice(p.from, nil, int(fd), &off, int(n), unix.SPLICE_F_MOVE)
+	err = ignoringEINTR(func() error {
+		got, err := unix.Splice(p.from, nil, int(fd), &off, int(n), unix.SPLICE_F_MOVE)
+		moved = int64(got) // an int on 32 bits
 		return err
 	})
 	if err == nil && moved == 0 {
