@@ -48,7 +48,9 @@ type outcome struct {
 func (p *play) step(c call) (differs bool) {
 	p.known = p.region.Size()
 	before := p.now()
-	if p.stale(before) && c.long() {
+	// Where a mapping keeps its file from being cut, making one looks at the size:
+	// what was known of it before does not matter.
+	if p.stale(before) && (c.long() || sys.MappingPinsSize) {
 		p.settle()
 		before = p.now()
 	}
