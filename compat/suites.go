@@ -33,7 +33,8 @@ func (s suite) source() string {
 	return s.module
 }
 
-// suites are all there are, in the order in which they run.
+// suites are all there are, in the order in which they run: first the short form's,
+// the cheap ones before the others, so that a slow machine gets through most.
 var suites = []suite{
 	{
 		name:     "mmap-go",
@@ -66,6 +67,88 @@ var suites = []suite{
 		edits:    []edit{replaceModule{"github.com/blevesearch/mmap-go"}},
 	},
 	{
+		name:      "maxminddb",
+		module:    "github.com/oschwald/maxminddb-golang/v2@v2.9.0",
+		about:     "a database of addresses in a mapped file; what maps is mmapgo",
+		packages:  []string{""},
+		quick:     true,
+		unchanged: "the module's archive lacks the databases that they read",
+		edits: []edit{
+			rewrite{file: "mmap_unix.go", text: maxminddbMmap},
+			substitute{file: "reader.go", old: "openMmap(mapFile, size)", new: "mmapFile(mapFile, size)"},
+		},
+	},
+	{
+		name:     "pebble",
+		module:   "github.com/cockroachdb/pebble/v2@v2.1.7",
+		about:    "the file system of a key-value store; its files are Regions",
+		packages: []string{"vfs", "vfs/atomicfs"},
+		quick:    true,
+		edits:    []edit{exchange{files: []string{"vfs/vfs.go", "vfs/default_linux.go", "vfs/syncing_file_test.go", "vfs/syncing_file_linux_test.go"}}},
+	},
+	{
+		name:     "vm-fs",
+		module:   "github.com/VictoriaMetrics/VictoriaMetrics@v1.140.0",
+		about:    "reading parts of a time series database; its files are Regions, and its own mapping is switched off",
+		packages: []string{"lib/fs", "lib/filestream"},
+		quick:    true,
+		edits:    victoria,
+	},
+	{
+		name:     "go-archive",
+		about:    "archives; their files are Regions",
+		packages: []string{"archive/zip", "archive/tar"},
+		short:    true,
+		quick:    true,
+		edits:    []edit{exchange{files: []string{"archive/zip/reader.go", "archive/tar/reader_test.go"}}},
+	},
+	{
+		name:     "go-debug",
+		about:    "executables and their debug information; their files are Regions",
+		packages: []string{"debug/elf", "debug/macho", "debug/pe", "debug/dwarf"},
+		quick:    true,
+		edits: []edit{exchange{files: []string{"debug/elf/file.go", "debug/elf/file_test.go",
+			"debug/macho/file.go", "debug/macho/fat.go", "debug/pe/file.go"}}},
+	},
+	{
+		name:     "go-http",
+		about:    "serving files; what http.Dir opens is Regions",
+		packages: []string{"net/http"},
+		runFlag:  "FileServer|ServeFile|ServeContent|ServerFileStatError|DirJoin|EmptyDir|FSRedirect|FileTransport|Dir|ServeIndexHtml|LinuxSendfile|ScanETag|Range",
+		quick:    true,
+		edits:    []edit{exchange{files: []string{"net/http/fs.go", "net/http/fs_test.go"}}},
+	},
+	{
+		name:     "ristretto",
+		module:   "github.com/dgraph-io/ristretto/v2@v2.4.2",
+		about:    "buffers and trees in mapped files; what maps and unmaps is mmapgo",
+		packages: []string{"z"},
+		quick:    true,
+		edits: []edit{
+			rewrite{file: "z/mmap_linux.go", text: ristrettoMmap},
+			substitute{file: "z/file_linux.go", old: "mremap(m.Data, int(maxSz))", new: "remap(m, maxSz)"},
+		},
+	},
+	{
+		name:     "go-os",
+		about:    "the tests of os.File: Open, OpenFile, Create, CreateTemp and File are those of Regions",
+		packages: []string{"os"},
+		quick:    true,
+		skip:     "RemoveAll|Process|Exec|Pipe|TestRoot|TestMkdir|Kill|Env|Hostname|Wait|Getppid|Stdin|Getwd|Hardlink|Symlink|Clearenv",
+		edits:    osEdits(),
+		known: map[string]string{
+			"os.TestWriteAtInAppendMode": "it compares with an error value that package os does not export; the text is the same",
+		},
+	},
+	{
+		name:     "torrent",
+		module:   "github.com/anacrolix/torrent@v1.61.0",
+		about:    "storage of pieces in mapped files, and a packed list of addresses; the module that maps is mmapgo",
+		packages: []string{"storage", "iplist"},
+		tags:     "nosqlite", // which would be compiled from C
+		edits:    []edit{replaceModule{"github.com/edsrzf/mmap-go"}},
+	},
+	{
 		name:     "kopia",
 		module:   "github.com/kopia/kopia@v0.23.1",
 		about:    "maps of hashes that spill into mapped files, and the index of a backup repository; the module that maps is mmapgo",
@@ -80,14 +163,6 @@ var suites = []suite{
 		module:   "github.com/prometheus/prometheus@v0.316.0",
 		about:    "the log of active queries is a mapped file; the module that maps is mmapgo",
 		packages: []string{"promql"},
-		edits:    []edit{replaceModule{"github.com/edsrzf/mmap-go"}},
-	},
-	{
-		name:     "torrent",
-		module:   "github.com/anacrolix/torrent@v1.61.0",
-		about:    "storage of pieces in mapped files, and a packed list of addresses; the module that maps is mmapgo",
-		packages: []string{"storage", "iplist"},
-		tags:     "nosqlite", // which would be compiled from C
 		edits:    []edit{replaceModule{"github.com/edsrzf/mmap-go"}},
 	},
 	{
@@ -117,42 +192,6 @@ var suites = []suite{
 		edits:    []edit{exchange{files: []string{"db.go", "tx.go"}}},
 	},
 	{
-		name:     "ristretto",
-		module:   "github.com/dgraph-io/ristretto/v2@v2.4.2",
-		about:    "buffers and trees in mapped files; what maps and unmaps is mmapgo",
-		packages: []string{"z"},
-		quick:    true,
-		edits: []edit{
-			rewrite{file: "z/mmap_linux.go", text: ristrettoMmap},
-			substitute{file: "z/file_linux.go", old: "mremap(m.Data, int(maxSz))", new: "remap(m, maxSz)"},
-		},
-	},
-	{
-		name:     "vm-fs",
-		module:   "github.com/VictoriaMetrics/VictoriaMetrics@v1.140.0",
-		about:    "reading parts of a time series database; its files are Regions, and its own mapping is switched off",
-		packages: []string{"lib/fs", "lib/filestream"},
-		quick:    true,
-		edits:    victoria,
-	},
-	{
-		name:     "vm-storage",
-		module:   "github.com/VictoriaMetrics/VictoriaMetrics@v1.140.0",
-		about:    "a time series database, its merge sets and its logs; its files are Regions, and its own mapping is switched off",
-		packages: []string{"lib/mergeset", "lib/storage", "lib/persistentqueue"},
-		short:    true,
-		limit:    15 * time.Minute,
-		edits:    victoria,
-	},
-	{
-		name:     "pebble",
-		module:   "github.com/cockroachdb/pebble/v2@v2.1.7",
-		about:    "the file system of a key-value store; its files are Regions",
-		packages: []string{"vfs", "vfs/atomicfs"},
-		quick:    true,
-		edits:    []edit{exchange{files: []string{"vfs/vfs.go", "vfs/default_linux.go", "vfs/syncing_file_test.go", "vfs/syncing_file_linux_test.go"}}},
-	},
-	{
 		name:     "parquet-go",
 		module:   "github.com/parquet-go/parquet-go@v0.32.0",
 		about:    "columnar files; what it reads, writes and spills is Regions",
@@ -172,51 +211,13 @@ var suites = []suite{
 		},
 	},
 	{
-		name:      "maxminddb",
-		module:    "github.com/oschwald/maxminddb-golang/v2@v2.9.0",
-		about:     "a database of addresses in a mapped file; what maps is mmapgo",
-		packages:  []string{""},
-		quick:     true,
-		unchanged: "the module's archive lacks the databases that they read",
-		edits: []edit{
-			rewrite{file: "mmap_unix.go", text: maxminddbMmap},
-			substitute{file: "reader.go", old: "openMmap(mapFile, size)", new: "mmapFile(mapFile, size)"},
-		},
-	},
-	{
-		name:     "go-os",
-		about:    "the tests of os.File: Open, OpenFile, Create, CreateTemp and File are those of Regions",
-		packages: []string{"os"},
-		quick:    true,
-		skip:     "RemoveAll|Process|Exec|Pipe|TestRoot|TestMkdir|Kill|Env|Hostname|Wait|Getppid|Stdin|Getwd|Hardlink|Symlink|Clearenv",
-		edits:    osEdits(),
-		known: map[string]string{
-			"os.TestWriteAtInAppendMode": "it compares with an error value that package os does not export; the text is the same",
-		},
-	},
-	{
-		name:     "go-archive",
-		about:    "archives; their files are Regions",
-		packages: []string{"archive/zip", "archive/tar"},
+		name:     "vm-storage",
+		module:   "github.com/VictoriaMetrics/VictoriaMetrics@v1.140.0",
+		about:    "a time series database, its merge sets and its logs; its files are Regions, and its own mapping is switched off",
+		packages: []string{"lib/mergeset", "lib/storage", "lib/persistentqueue"},
 		short:    true,
-		quick:    true,
-		edits:    []edit{exchange{files: []string{"archive/zip/reader.go", "archive/tar/reader_test.go"}}},
-	},
-	{
-		name:     "go-debug",
-		about:    "executables and their debug information; their files are Regions",
-		packages: []string{"debug/elf", "debug/macho", "debug/pe", "debug/dwarf"},
-		quick:    true,
-		edits: []edit{exchange{files: []string{"debug/elf/file.go", "debug/elf/file_test.go",
-			"debug/macho/file.go", "debug/macho/fat.go", "debug/pe/file.go"}}},
-	},
-	{
-		name:     "go-http",
-		about:    "serving files; what http.Dir opens is Regions",
-		packages: []string{"net/http"},
-		runFlag:  "FileServer|ServeFile|ServeContent|ServerFileStatError|DirJoin|EmptyDir|FSRedirect|FileTransport|Dir|ServeIndexHtml|LinuxSendfile|ScanETag|Range",
-		quick:    true,
-		edits:    []edit{exchange{files: []string{"net/http/fs.go", "net/http/fs_test.go"}}},
+		limit:    15 * time.Minute,
+		edits:    victoria,
 	},
 }
 
