@@ -86,6 +86,7 @@ func (r *Region) diagnoseRead(off int64) error {
 	if err != nil {
 		return err
 	}
+	r.noteFileSize(info.Size)
 	if off >= r.clampToWindow(info.Size) {
 		return io.ErrUnexpectedEOF
 	}

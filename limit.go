@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"sync"
 	"time"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
@@ -183,3 +184,17 @@ func (r *Region) settle(m *mapping, off, n int64) {
 	}
 	m.stillAdmitted(lo, hi)
 }
+
+// sweeper says when the next sweep is due.
+var sweeper struct {
+	mu    sync.Mutex
+	every time.Duration // between two sweeps
+	next  time.Time
+}
+
+// Bounds of the time between two sweeps, and how many bytes one may look at a
+// second: it takes 0.1 ms a GiB.
+const (
+	minSweepInterval = agingInterval / 64
+	maxSwept         = 64 << 30
+)

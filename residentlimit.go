@@ -2,9 +2,7 @@ package mmap
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -21,20 +19,6 @@ import (
 // counted; the others lose the mark. A unit is let in when it is wanted the second time
 // between two sweeps. The time between two sweeps is such that some units are
 // unmarked, and not most: what stays is what is used more often than that.
-
-// sweeper says when the next sweep is due.
-var sweeper struct {
-	mu    sync.Mutex
-	every time.Duration // between two sweeps
-	next  time.Time
-}
-
-// Bounds of the time between two sweeps, and how many bytes one may look at a
-// second: it takes 0.1 ms a GiB.
-const (
-	minSweepInterval = agingInterval / 64
-	maxSwept         = 64 << 30
-)
 
 // residentRefused is set when memory is wanted that the limit forbids, and
 // residentScarce while that was so in the last round.

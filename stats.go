@@ -34,7 +34,7 @@ type Stats struct {
 	// ReadAt, WriteAt and their kin, at most, and what SetResidentLimit allows;
 	// math.MaxInt64 is no limit.
 	ResidentBytes int64
-	ResidentLimit int64
+	ResidentLimit int64 // bytes; see SetResidentLimit
 
 	// Gauges of addresses that are no use any more.
 	UnreclaimedRanges int    // revoked or replaced, waiting for the collector
