@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime"
 	"syscall"
 
 	"github.com/seed-93fed273/mmap/internal/sys"
@@ -21,16 +22,17 @@ import (
 //   - Linux, FreeBSD, Solaris, illumos: fallocate(2) and its kin
 //   - Linux file systems without it (ext3, NFSv3, many of FUSE), darwin and
 //     Windows: zeros are appended up to off+n; what others append while that
-//     goes on comes between them, and the file may get longer than off+n. A
-//     range whose holes would have to be filled is an error wrapping
-//     [errors.ErrUnsupported].
+//     goes on comes between them, and the file may get longer than off+n.
+//     Holes before the end get their blocks through memory, where that is
+//     writable and MADV_POPULATE_WRITE is there (Linux 5.14); elsewhere such a
+//     range is an error wrapping [errors.ErrUnsupported].
 //   - elsewhere, in private and in anonymous memory: an error wrapping
 //     [errors.ErrUnsupported]
 func (r *Region) Allocate(off, n int64) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
-	return wrap("allocate", r.name, r.allocate(off, n, sys.Allocate))
+	return wrap("allocate", r.name, r.allocate(off, n, sys.Allocate, true))
 }
 
 // Reserve is Allocate for a file whose size stays: the blocks for the n bytes
@@ -44,11 +46,11 @@ func (r *Region) Reserve(off, n int64) error {
 	if err := r.checkValid(); err != nil {
 		return err
 	}
-	return wrap("reserve", r.name, r.allocate(off, n, sys.Reserve))
+	return wrap("reserve", r.name, r.allocate(off, n, sys.Reserve, false))
 }
 
 // allocate is Allocate and Reserve, which differ in the system's call.
-func (r *Region) allocate(off, n int64, call func(fd uintptr, off, n int64) error) error {
+func (r *Region) allocate(off, n int64, call func(fd uintptr, off, n int64) error, grows bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n == ToEnd && !r.closed.Load() {
@@ -76,7 +78,37 @@ func (r *Region) allocate(off, n int64, call func(fd uintptr, off, n int64) erro
 	}
 	var err error
 	cerr := r.withFD(func(fd uintptr) { err = call(fd, r.base+off, n) })
+	if grows && cerr == nil && errors.Is(err, errors.ErrUnsupported) {
+		err = r.allocateByFaults(off, n)
+	}
 	return firstError(cerr, firstError(err, r.refreshSizeLocked()))
+}
+
+// allocateByFaults is Allocate where the system has no call for bytes that are in
+// the file: their pages are made writable, which gives each hole its block and
+// changes no byte, whoever else writes there. What lies past the end is appended.
+// mu is held.
+func (r *Region) allocateByFaults(off, n int64) error {
+	if err := r.refreshSizeLocked(); err != nil {
+		return err
+	}
+	end := min(off+n, r.size.Load())
+	m, err := r.mappedToEndLocked()
+	if err != nil || off >= end || !m.backs(off, end-off) || !r.writesUseMemory() || r.anyReleased(off, end-off) {
+		return errors.ErrUnsupported
+	}
+	if err := sys.Populate(m.pagesOf(off, end-off), true); err != nil {
+		if sys.IsFault(err) {
+			return sys.NoSpace // of a page that is in the file, and was to get its block
+		}
+		return err
+	}
+	runtime.KeepAlive(m)
+	if off+n > end {
+		cerr := r.withFD(func(fd uintptr) { err = sys.Allocate(fd, r.base+end, off+n-end) })
+		err = firstError(cerr, err)
+	}
+	return err
 }
 
 // Discard drops the contents of the n bytes from off on (n may be [ToEnd]),
