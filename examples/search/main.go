@@ -76,7 +76,7 @@ func search(ctx context.Context, name string, text []byte, workers int, block in
 		return 0, err
 	}
 	defer r.Close()
-	if err := r.Mapped(); err != nil && r.Size() != 0 {
+	if err := r.Mapped(); err != nil { // a pipe, a file of /proc: no size to go by
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(ctx)

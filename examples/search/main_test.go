@@ -51,11 +51,16 @@ func TestExitCodes(t *testing.T) {
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
+	unsized, code := "/proc/self/status", failed // not empty, though its size is 0
+	if _, err := os.Stat(unsized); err != nil {
+		unsized, code = full, found
+	}
 	for _, c := range []struct {
 		ctx  context.Context
 		args []string
 		want int
 	}{
+		{t.Context(), []string{"e", unsized}, code},
 		{t.Context(), []string{"hello", full}, found},
 		{t.Context(), []string{"longer than the file", full}, notFound},
 		{t.Context(), []string{"a", empty}, notFound},

@@ -122,7 +122,7 @@ func makeRuns(ctx context.Context, in string, temp *mmap.Region, memory int64) (
 		return nil, err
 	}
 	defer r.Close()
-	if err := r.Mapped(); err != nil && r.Size() > 0 {
+	if err := r.Mapped(); err != nil { // a pipe, a file of /proc: no size to go by
 		return nil, err
 	}
 	w := bufio.NewWriter(temp)

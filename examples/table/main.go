@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprintln(stderr, usage) }
 	readers := flags.Int("readers", 64, "goroutines of bench")
-	lookups := flags.Int("n", 100_000, "lookups of each")
+	lookups := flags.Int("n", 10_000, "lookups of each")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
