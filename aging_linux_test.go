@@ -44,6 +44,9 @@ func TestLossIsNoticed(t *testing.T) {
 			name := newFile(t, pattern(0, 64*os.Getpagesize()))
 			r := openRegion(t, name, os.O_RDONLY, nil)
 			readKnown(t, r)
+			if _, err := r.CacheStat(0, 1); err != nil {
+				t.Skip("nothing tells: ", err)
+			}
 			if mine != nil {
 				if err := mine(r); err != nil {
 					t.Fatal(err)

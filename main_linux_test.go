@@ -160,3 +160,18 @@ func cpuTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// rssOf returns how much of the Regions' mappings is in the process's memory.
+func rssOf(t testing.TB, regions ...*mmap.Region) (rss int64) {
+	t.Helper()
+	for _, r := range regions {
+		addr, _, _ := mmap.Memory(r)
+		kb, _, _ := strings.Cut(smaps(t, addr)["Rss"], " ")
+		n, err := strconv.ParseInt(kb, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rss += n << 10
+	}
+	return rss
+}

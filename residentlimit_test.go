@@ -6,8 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,22 +19,6 @@ func limitResident(t *testing.T, bytes int64) {
 	t.Helper()
 	old := mmap.SetResidentLimit(bytes)
 	t.Cleanup(func() { mmap.SetResidentLimit(old) })
-}
-
-// rssOf returns how much of r's mapping is in the process's memory; -1 if
-// nothing tells.
-func rssOf(t *testing.T, r *mmap.Region) int64 {
-	t.Helper()
-	addr, _, _ := mmap.Memory(r)
-	if _, err := os.Stat("/proc/self/smaps"); err != nil || addr == 0 {
-		return -1
-	}
-	kb, _, _ := strings.Cut(smaps(t, addr)["Rss"], " ")
-	n, err := strconv.ParseInt(kb, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n << 10
 }
 
 // In a container with little memory, 64 MiB of files at most are in the
@@ -97,11 +79,7 @@ func TestResidentLimit(t *testing.T) {
 	all.Wait()
 	mmap.Tick() // takes out what was touched while it was taken out
 	mmap.Tick()
-	var rss int64
-	for _, r := range regions {
-		rss += max(rssOf(t, r), 0)
-	}
-	if rss > limit {
+	if rss := rssOf(t, regions...); rss > limit {
 		t.Errorf("%d bytes are in memory, more than %d", rss, limit)
 	}
 	if s := mmap.ReadStats(); s.ResidentLimit != limit || s.ResidentBytes > limit {
