@@ -150,6 +150,9 @@ func TestViewChunksCut(t *testing.T) {
 	const size = 1 << 20
 	for _, touch := range []bool{false, true} {
 		t.Run(fmt.Sprintf("touch=%v", touch), func(t *testing.T) {
+			if !touch && os.Getenv(pagesEnv) == "hot" {
+				t.Skip("nothing is brought in that is believed to be there")
+			}
 			name := newFile(t, pattern(1, 4*size))
 			r := openRegion(t, name, os.O_RDONLY, nil)
 			last := byte(0)

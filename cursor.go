@@ -24,8 +24,8 @@ func (c *cursor) waitForLent() {
 	for c.lent {
 		c.Unlock()
 		c.lending.Lock()
-		c.lending.Unlock()
 		c.Lock()
+		c.lending.Unlock()
 	}
 }
 

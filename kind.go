@@ -90,11 +90,11 @@ func (d *descriptor) suits(flag int, k fileKind, o Options) error {
 	case memory != "" && !k.mappable():
 		return fmt.Errorf("%s with %v: %w", memory, &k, ErrNotMapped)
 	case o.Access == AccessMemory && !d.coherent():
-		return fmt.Errorf("AccessMemory where memory does not show what is written: %w", ErrNotMapped)
+		return fmt.Errorf("option AccessMemory where memory does not show what is written: %w", ErrNotMapped)
 	case memory != "" && k.info.Regular && k.info.Size == 0 && d.generated(o.Offset):
 		return fmt.Errorf("%s with a file whose bytes are made up as they are read: %w", memory, ErrNotMapped)
 	case o.Length > 0 && k.sized() && o.Offset+o.Length > k.info.Size && !grows:
-		return fmt.Errorf("Length: a window of %d bytes at %d ends past the file's %d bytes, which %s cannot grow: %w",
+		return fmt.Errorf("option Length: a window of %d bytes at %d ends past the file's %d bytes, which %s cannot grow: %w",
 			o.Length, o.Offset, k.info.Size, o.fixes(flag), io.ErrUnexpectedEOF)
 	}
 	return nil

@@ -161,7 +161,7 @@ func Anonymous(size int64, opts *Options) (*Region, error) {
 		err = fmt.Errorf("options Offset, Length, Private and MapSync need a file: %w", syscall.EINVAL)
 	}
 	if err == nil && o.Access == AccessDescriptor && !o.Share {
-		err = fmt.Errorf("AccessDescriptor needs a file, or Share: %w", syscall.EINVAL)
+		err = fmt.Errorf("option AccessDescriptor needs a file, or Share: %w", syscall.EINVAL)
 	}
 	if err == nil && size < 0 {
 		err = fmt.Errorf("negative size %d: %w", size, syscall.EINVAL)

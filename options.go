@@ -153,7 +153,7 @@ func (o *Options) checkFlags(flag int) error {
 	grows := writable && !o.Private && (o.Prot == 0 || o.Prot&ProtWrite != 0)
 	switch {
 	case o.Prot&ProtWrite != 0 && !writable && !o.Private:
-		return fmt.Errorf("Prot: ProtWrite with O_RDONLY: %w", syscall.EACCES)
+		return fmt.Errorf("option Prot: ProtWrite with O_RDONLY: %w", syscall.EACCES)
 	case memory != "" && flag&os.O_WRONLY != 0:
 		return fmt.Errorf("%s with O_WRONLY: memory must be readable: %w", memory, syscall.EACCES)
 	case memory != "" && flag&sys.Direct != 0:
@@ -161,14 +161,14 @@ func (o *Options) checkFlags(flag int) error {
 	case memory != "" && o.Access == AccessDescriptor:
 		return fmt.Errorf("%s with AccessDescriptor: %w", memory, syscall.EINVAL)
 	case o.Access == AccessMemory && writable && !o.Private && flag&(os.O_SYNC|sys.DataSync) != 0:
-		return fmt.Errorf("AccessMemory with O_SYNC or O_DSYNC, whose writes the descriptor serves: %w", syscall.EINVAL)
+		return fmt.Errorf("option AccessMemory with O_SYNC or O_DSYNC, whose writes the descriptor serves: %w", syscall.EINVAL)
 	case o.Length > 0 && flag&os.O_TRUNC != 0 && !grows:
-		return fmt.Errorf("Length with O_TRUNC: a window in a file cut to nothing, which %s cannot grow: %w",
+		return fmt.Errorf("option Length with O_TRUNC: a window in a file cut to nothing, which %s cannot grow: %w",
 			o.fixes(flag), io.ErrUnexpectedEOF)
 	case flag&os.O_APPEND != 0 && o.Length > 0:
-		return fmt.Errorf("Length with O_APPEND: %w", syscall.EINVAL)
+		return fmt.Errorf("option Length with O_APPEND: %w", syscall.EINVAL)
 	case flag&os.O_APPEND != 0 && o.Offset > 0:
-		return fmt.Errorf("Offset with O_APPEND: %w", syscall.EINVAL)
+		return fmt.Errorf("option Offset with O_APPEND: %w", syscall.EINVAL)
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (o *Options) checkFlags(flag int) error {
 // without one.
 func (o *Options) checkFile(flag int) error {
 	if o.Share {
-		return fmt.Errorf("Share with a file: %w", syscall.EINVAL)
+		return fmt.Errorf("option Share with a file: %w", syscall.EINVAL)
 	}
 	return o.check(flag)
 }

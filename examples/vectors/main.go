@@ -35,7 +35,7 @@ const usage = `usage: vectors build FILE         (a vector a line, numbers betwe
        vectors [-k N] nearest FILE NUMBER...`
 
 // errUsage is a call that the program does not know.
-var errUsage = errors.New(usage)
+var errUsage = errors.New("wrong arguments")
 
 // run is the whole program, and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err == nil:
 		return 0
 	case errors.Is(err, errUsage):
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(stderr, usage)
 		return 2
 	case errors.Is(err, context.Canceled):
 		return 130
