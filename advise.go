@@ -9,7 +9,7 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// Advise tells the system how the n bytes from off on will be used; n may be
+// Advise tells the system how the n bytes at off will be used; n may be
 // [ToEnd], which includes what the file grows by, and 0 does nothing.
 //
 // Advice that lasts (Normal to Random, HugePage to Unmergeable but Collapse)
@@ -83,7 +83,7 @@ func (r *Region) Prefetch(spans ...Span) error {
 	return wrap("prefetch", r.name, r.closedOr(nil))
 }
 
-// Resident reports for each page that holds some of the n bytes from off on
+// Resident reports for each page that holds some of the n bytes at off
 // whether it is in memory, so that reading it waits for nothing; n may be
 // [ToEnd]. (mincore(2); QueryWorkingSetEx on Windows.) The answer may be old
 // when it arrives. Where the system does not tell this caller, the error says
@@ -130,7 +130,7 @@ type CacheStat struct {
 	RecentlyEvicted uint64 // of these, so recently that reading one again means memory is short
 }
 
-// CacheStat asks how the n bytes from off on lie in the page cache; n may be
+// CacheStat asks how the n bytes at off lie in the page cache; n may be
 // [ToEnd]. Only Linux from 6.5 on tells, and only those who own the file or
 // may write it; elsewhere the error wraps [errors.ErrUnsupported]. Large
 // folios are counted whole. On tmpfs no page is ever dirty.

@@ -36,7 +36,7 @@ func (r *Region) Allocate(off, n int64) error {
 }
 
 // Reserve is Allocate for a file whose size stays: the blocks for the n bytes
-// from off on are the file's, and a later write there, past the end too, does
+// starting at off are the file's, and a later write there, past the end too, does
 // not run out of space. With [ToEnd] it fills the holes of the file.
 //
 // It is fallocate(2) with FALLOC_FL_KEEP_SIZE on Linux and F_PREALLOCATE on
@@ -111,7 +111,7 @@ func (r *Region) allocateByFaults(off, n int64) error {
 	return err
 }
 
-// Discard drops the contents of the n bytes from off on (n may be [ToEnd]),
+// Discard drops the contents of the n bytes at off (n may be [ToEnd]),
 // which then read as zeros, and gives the disk blocks that lie wholly inside
 // back to the file system where that can be done (a hole). The size stays, also
 // if others change it meanwhile. Where no hole can be made, zeros are stored to

@@ -37,7 +37,7 @@ func ViewSlice[T any](r *Region, off int64, n int, fn func(s []T) error) error {
 // enough that what comes is still in the processor's cache when fn reads it.
 const viewChunk = 1 << 20
 
-// ViewChunks calls fn for piece after piece of the n bytes from off on, as
+// ViewChunks calls fn for piece after piece of the n bytes at off, as
 // [Region.View] does for one; n may be [ToEnd], which is the end at the time of
 // the call. fn gets the offset of a piece and its bytes as they lie in memory,
 // valid until it returns. Pieces are size bytes long (0: 1 MiB), the last one as

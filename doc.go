@@ -187,7 +187,7 @@
 //     collector has proved that nobody uses the memory.
 //   - Locks on ranges of bytes do not bind memory. [Map] opens the file anew, and
 //     a lock that was taken by the caller's handle keeps the Region's out: ReadAt
-//     then fails by the descriptor and works from memory.
+//     then fails through the descriptor and works from memory.
 //   - The time of the last write may not move for stores, which WriteAt may make.
 //   - With O_APPEND memory cannot be written.
 //   - Executable memory is for files that the process may execute, and only if

@@ -22,7 +22,7 @@ type FaultError struct {
 	//   - os.ErrClosed: the Region was closed meanwhile
 	//   - EACCES: the protection forbids it
 	//   - ENOSPC: the store needed a disk block, and there is none
-	//   - EIO, ESTALE and others: what reading this byte by the descriptor says
+	//   - EIO, ESTALE and others: what reading this byte through the descriptor says
 	//   - EFAULT: nothing tells
 	Err error
 }
@@ -76,7 +76,7 @@ var errNegative = errors.New("negative offset")
 var errAppends = errors.New("os: invalid use of WriteAt on file opened with O_APPEND")
 
 // ErrNotMapped says that there is no memory to show, or to promise something
-// of: the file is served by its descriptor. It wraps [errors.ErrUnsupported].
+// of: the file is served through its descriptor. It wraps [errors.ErrUnsupported].
 // Errors that wrap it say the reason, and wrap the system's error if that is
 // one.
 var ErrNotMapped error = errNotMapped{}

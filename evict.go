@@ -10,7 +10,7 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// Evict takes the n bytes from off on out of the system's page cache, so that
+// Evict takes the n bytes at off out of the system's page cache, so that
 // they no longer take memory and the next read comes from storage; n may be
 // [ToEnd]. Dirty pages are written first, and Evict waits for that; it makes
 // nothing durable. Pages, and large folios, that lie partly outside the range stay,

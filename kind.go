@@ -42,7 +42,7 @@ func (d *descriptor) kindOf(info sys.Info, own bool, o Options) (fileKind, error
 }
 
 // sized reports whether the file has a size at which its bytes end. Without
-// one everything goes by the descriptor, and nothing is known beforehand.
+// one everything goes through the descriptor, and nothing is known beforehand.
 func (k *fileKind) sized() bool {
 	return k.seekable && (k.info.Regular || k.info.Block || k.deviceSize > 0)
 }

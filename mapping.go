@@ -99,7 +99,7 @@ type residency struct {
 	n        int64      // pages
 	resident bitmap.Set // found resident
 	probed   bitmap.Set // by block: the system was asked what is cached
-	written  bitmap.Set // written by the descriptor since the last Flush
+	written  bitmap.Set // written through the descriptor since the last Flush
 	writable bitmap.Set // found writable
 
 	// See residentlimit.go. Units are counted in addresses, and so are blocks.

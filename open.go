@@ -25,11 +25,11 @@ func Create(name string) (*Region, error) {
 
 // OpenFile opens the named file as [os.OpenFile] does with the same flags, and
 // maps what opts says; nil opts stands for the whole file. With O_SYNC or
-// O_DSYNC writes go by the descriptor; with O_DIRECT and O_WRONLY everything
+// O_DSYNC writes go through the descriptor; with O_DIRECT and O_WRONLY everything
 // does, because such a file cannot be mapped. A directory is an error wrapping
 // EISDIR.
 //
-// What cannot be mapped is served by the descriptor alone, with the results of an
+// What cannot be mapped is served through the descriptor alone, with the results of an
 // os.File: pipes and terminals, devices without a size, files whose file system
 // maps none. [Region.Mapped] says why. Block devices are mapped as files are;
 // their size is the device's, and cannot change.
@@ -98,7 +98,7 @@ func CreateTemp(dir, pattern string) (*Region, error) {
 // [errors.ErrUnsupported].
 //
 // f is opened for whatever it is opened for: a file open for writing only is
-// served by the descriptor. The refusals are those of [OpenFile]; options that f
+// served through the descriptor. The refusals are those of [OpenFile]; options that f
 // cannot have are refused before the file is opened anew. (Closing any
 // descriptor of a file drops the fcntl(2) record locks that the process holds on
 // it. So does Close of the Region, and a Map that fails after it has opened the

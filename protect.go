@@ -7,7 +7,7 @@ import (
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
-// Protect sets what the pages that hold the n bytes from off on allow
+// Protect sets what the pages that hold the n bytes at off allow
 // (mprotect(2)): [ProtNone], or ProtRead, ProtWrite and ProtExec combined; n
 // may be [ToEnd], which includes what the file grows by. What is not allowed
 // faults in memory, and ReadAt, WriteAt and their kin return EACCES for it:
@@ -43,7 +43,7 @@ func (r *Region) protect(off, n int64, p Prot) error {
 	})
 }
 
-// Lock pins the pages that hold the n bytes from off on in memory (mlock(2));
+// Lock pins the pages that hold the n bytes at off in memory (mlock(2));
 // n may be [ToEnd]. Locks do not nest. When the system's limit is the reason
 // for an error, the error names it (RLIMIT_MEMLOCK). See [Options] for a lock
 // that follows growth.
@@ -75,7 +75,7 @@ func (r *Region) lock(s pageSpan) error {
 	return err
 }
 
-// Unlock undoes Lock for the pages that hold the n bytes from off on; n may be
+// Unlock undoes Lock for the pages that hold the n bytes at off; n may be
 // [ToEnd].
 func (r *Region) Unlock(off, n int64) error {
 	return r.pin(off, n, "munlock", pageChange{
@@ -85,8 +85,8 @@ func (r *Region) Unlock(off, n int64) error {
 }
 
 // Release gives the memory of the pages that lie wholly inside the n bytes
-// from off on back to the system (munmap(2) of a part): from then on [Region.View]
-// and slices fault there. ReadAt and WriteAt go by the descriptor. The bytes of
+// starting at off back to the system (munmap(2) of a part): from then on [Region.View]
+// and slices fault there. ReadAt and WriteAt go through the descriptor. The bytes of
 // private and anonymous memory are lost, and reading or writing them is an
 // error. There is no way back; n may be [ToEnd].
 func (r *Region) Release(off, n int64) error {

@@ -267,7 +267,7 @@ func (r *Region) effectiveProt() sys.Prot {
 // memoryOnly reports that the Region's length follows no file.
 func (r *Region) memoryOnly() bool { return r.flags&(sys.Private|sys.Anonymous) != 0 }
 
-// permittedPrefix returns how many of the n bytes from off on may be accessed in this
+// permittedPrefix returns how many of the n bytes at off may be accessed in this
 // way, from the first byte on, as far as the caller decided that: by
 // Options.Prot or by Protect. The descriptor is no way round either.
 func (r *Region) permittedPrefix(off, n int64, access sys.Prot) int64 {

@@ -10,7 +10,7 @@ import (
 // What may wait, waits in a system call: a fault in Go code holds a processor
 // until the page has come, and with it the next collection. So memory is
 // touched only where the page was seen a short while ago, resident for a read
-// and writable for a write. Everything else goes by the descriptor, and is
+// and writable for a write. Everything else goes through the descriptor, and is
 // learned from that.
 //
 // What was seen ages. Once a second, while a Region is open that ever saw any, the
@@ -112,7 +112,7 @@ func (m *mapping) forgetWrites(lo, hi int64) {
 	m.residency.written.Remove(lo, hi)
 }
 
-// spendBudget reports whether a large write that could go by the descriptor should
+// spendBudget reports whether a large write that could go through the descriptor should
 // make its n bytes writable instead. Once that costs four times the write; every
 // later one is then several times as fast, if there is one before the next
 // Flush. So it is paid from what was earned: a little of every such write (one in

@@ -30,11 +30,11 @@ import (
 //   - Windows: FlushViewOfFile and FlushFileBuffers
 func (r *Region) Flush() error { return r.flush(0, ToEnd) }
 
-// FlushRange is Flush for the n bytes from off on; n may be [ToEnd], and 0 does
+// FlushRange is Flush for the n bytes at off; n may be [ToEnd], and 0 does
 // nothing. It widens the range to whole pages, and the system may write more.
 func (r *Region) FlushRange(off, n int64) error { return r.flush(off, n) }
 
-// FlushAsync starts the writing of n bytes from off on and does not wait for
+// FlushAsync starts the writing of n bytes at off and does not wait for
 // it; n may be [ToEnd], and what lies past the end is left out. It promises
 // nothing: only Flush tells whether the bytes arrived. (On Linux it is sync_file_range(2), since
 // msync(2) with MS_ASYNC does nothing there.)

@@ -19,7 +19,7 @@ import (
 // not.
 const maxViewPopulate = 1 << 20
 
-// View calls fn with the n bytes from off on as they lie in memory, without a
+// View calls fn with the n bytes at off as they lie in memory, without a
 // copy; n may be [ToEnd]. A fault in this Region during fn, in any function it
 // calls on this goroutine, ends fn and makes View return a [*FaultError]. Any
 // other panic, and [runtime.Goexit], passes as it is, and fn's own error is
@@ -28,7 +28,7 @@ const maxViewPopulate = 1 << 20
 // b is valid until fn returns. Stores to it are writes to the file, and
 // faults where the memory does not allow writing. An empty range calls fn with
 // an empty slice. A range past the end is an error wrapping
-// [io.ErrUnexpectedEOF]. A Region that is served by its descriptor alone (see
+// [io.ErrUnexpectedEOF]. A Region that is served through its descriptor alone (see
 // [OpenFile]) has no bytes to show: the error says why.
 //
 // The guard does not reach: other goroutines, cgo, sending a mapped array to a
@@ -89,7 +89,7 @@ func (r *Region) lend(off, n int64) (*mapping, int64, error) {
 
 // Bytes returns the Region's bytes as they lie in memory, as many as
 // [Region.Size] tells; their capacity is their length. It returns nil for a
-// Region that is empty, closed, or served by its descriptor alone.
+// Region that is empty, closed, or served through its descriptor alone.
 //
 // The slice is valid until Close, and keeps nothing alive: neither the Region
 // nor the file. Later growth leaves it valid, and as long as it was. A fault
@@ -128,7 +128,7 @@ func (r *Region) escape(off, n int64) (*mapping, int64, error) {
 	return m, n, nil
 }
 
-// Slice returns n values of type T that lie in the Region from byte off on,
+// Slice returns n values of type T that lie in the Region starting at byte off,
 // as they lie in memory; package sync/atomic works on them, also between
 // processes that map the same file. T must hold no pointers of any kind and
 // must not be empty, off must be aligned for T, and all bytes must be in the
@@ -241,7 +241,7 @@ func (r *Region) viewsCopy(err error) bool {
 }
 
 // viewCopy is View for a Region whose file cannot be mapped and cannot be
-// written: fn gets a copy, read by the descriptor. What has no size is read
+// written: fn gets a copy, read through the descriptor. What has no size is read
 // up to its end for ToEnd; a device may have none, and is refused then.
 func (r *Region) viewCopy(off, n int64, fn func(b []byte) error) error {
 	b, err := r.copyRange(off, n)

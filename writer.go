@@ -167,7 +167,7 @@ const writeChunk = 1 << 20
 const maxEagerPopulate = 32 << 10
 
 // tryStore writes p to memory, if that does not wait in a fault. A page's
-// first write since the last Flush is not for memory: by the descriptor it
+// first write since the last Flush is not for memory: through the descriptor it
 // costs what it costs an os.File, and a single small write makes no large
 // folio dirty. At the second write the page is made writable inside a system
 // call, and from then on it is stored to, unless the system is writing pages

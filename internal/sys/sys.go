@@ -89,14 +89,14 @@ type EOFPage struct {
 	ZeroedByWriteback bool // writing the page clears it, and with it what a write past the end, under way, has put there already
 }
 
-// Coherence says what it takes to make memory show what a read by the descriptor
+// Coherence says what it takes to make memory show what a read through the descriptor
 // does, after somebody else has changed the file.
 type Coherence uint8
 
 // What it takes.
 const (
 	Always      Coherence = iota // nothing: both are the same pages
-	AfterRead                    // a read by the descriptor: then the system looks whether its pages are out of date, and drops them (network file systems, FUSE)
+	AfterRead                    // a read through the descriptor: then the system looks whether its pages are out of date, and drops them (network file systems, FUSE)
 	AfterReopen                  // a new mapping of a descriptor that is opened anew: the first change puts another file in the place of the one that is mapped (overlayfs)
 )
 
@@ -185,10 +185,10 @@ const (
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
 //	func EOFPageOf(fd uintptr) EOFPage
-//	func IsRemote(fd uintptr) bool // where mappings of files on other hosts do not show what is written by the descriptor (Windows): this is one
+//	func IsRemote(fd uintptr) bool // where mappings of files on other hosts do not show what is written through the descriptor (Windows): this is one
 //	func AwaitWrites(fd uintptr) // every write to the file that had begun is done, and Stat counts it
 //	func CoherenceOf(fd uintptr) Coherence
 //	func Reopened(fd uintptr, fn func(fd uintptr)) error // calls fn with a descriptor opened anew for reading, and closes it
 //	func SystemTime() int64 // seconds since 1970, by the system's clock and no other
 //	func IsPseudo(fd uintptr) bool // a file without a size, made up as it is read
-//	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page from off on is dirty, unless somebody stores to it again
+//	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page starting at off is dirty, unless somebody stores to it again
