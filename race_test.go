@@ -7,10 +7,12 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -442,4 +444,48 @@ func fetch(t *testing.T, srv *httptest.Server, file string, two bool) ([]byte, e
 		t.Errorf("the server speaks %s", resp.Proto)
 	}
 	return io.ReadAll(resp.Body)
+}
+
+// TestPairs: every method may run beside every other. Each pair of calls plays on
+// a Region of its own, in three kinds: what they return does not matter here, a
+// panic or a race (under -race) does.
+func TestPairs(t *testing.T) {
+	names := slices.Sorted(maps.Keys(closedCalls))
+	kinds := map[string]func(name string) (*mmap.Region, error){
+		"file":   func(name string) (*mmap.Region, error) { return mmap.OpenFile(name, os.O_RDWR, 0, nil) },
+		"append": func(name string) (*mmap.Region, error) { return mmap.OpenFile(name, os.O_RDWR|os.O_APPEND, 0, nil) },
+		"private": func(name string) (*mmap.Region, error) {
+			return mmap.OpenFile(name, os.O_RDWR, 0, &mmap.Options{Private: true})
+		},
+	}
+	data := pattern(1, 20_000)
+	for kind, open := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			name := newFile(t, data)
+			for i, a := range names {
+				if testing.Short() && i%4 != 0 {
+					continue
+				}
+				for _, b := range names[i:] {
+					if err := os.WriteFile(name, data, 0o666); err != nil {
+						t.Fatal(err) // some calls cut it
+					}
+					r, err := open(name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					_ = r.View(0, 1, func([]byte) error { return nil })
+					again := func(call func(*mmap.Region) error) func() {
+						return func() {
+							for range 3 {
+								_ = call(r)
+							}
+						}
+					}
+					parallel(again(closedCalls[a]), again(closedCalls[b]), again(closedCalls[a]))
+					r.Close()
+				}
+			}
+		})
+	}
 }
