@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"errors"
+	"math/rand/v2"
 	"runtime"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
@@ -119,4 +120,49 @@ func (r *Region) readThrough(off, n int64) error {
 		}
 	}
 	return nil
+}
+
+// maxEagerPopulate is up to how many bytes of a write are made writable without a budget.
+const maxEagerPopulate = 32 << 10
+
+// makeWritable makes the pages of [off, off+n), which were written before, ready to be
+// stored to, in a system call, and reports whether it did. That costs more than the
+// write that is made of it, so it is done where it pays.
+//
+// A large write does it out of a budget: see spendBudget. A write within one page
+// looks at the pages around it that share a word of the bitmap. Many pages cost
+// a third in one call of what they cost one by one, so where half of a word
+// was written all of it is made writable: then at most every second page that becomes
+// dirty was not written to. And since a repeated write says that others will be, but not
+// soon where so many pages are written to, it goes on with a chance only, less
+// the more there are: so populating begins when the repeats have cost about half of it.
+// Behind a page that is stored to it goes on at once: that is a file written in order.
+func (r *Region) makeWritable(m *mapping, off, n int64) bool {
+	const word = 64
+	p := m.residency
+	if n > maxEagerPopulate && r.serve != AccessMemory && !p.spendBudget(n) {
+		return false
+	}
+	if lo, hi := m.pageRange(off, n); hi-lo == 1 && r.serve != AccessMemory {
+		from := lo &^ (word - 1)
+		around := p.written.Count(from, min(from+word, p.n))
+		inRow := lo > 0 && p.writable.Contains(lo-1, lo)
+		if around > 2 && !inRow && rand.Int64N(around) >= 2 {
+			return false
+		}
+		if start := from<<pageShift - m.lead; around >= word/2 && r.attrs.get() == nil && m.backs(start, word<<pageShift) && r.populateForStores(m, start, word<<pageShift) {
+			p.written.Add(from, from+word)
+			return true
+		}
+	}
+	return r.populateForStores(m, off, n)
+}
+
+// populateForStores makes the pages of [off, off+n) writable.
+func (r *Region) populateForStores(m *mapping, off, n int64) bool {
+	if !r.admit(m, off, n) || sys.Populate(m.pagesOf(off, n), true) != nil {
+		return false
+	}
+	r.markWritable(m, off, n)
+	return true
 }

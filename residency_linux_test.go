@@ -303,3 +303,41 @@ func evict(name string) error {
 	}
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
+
+// TestBlocksBecomeWritable: where half of the pages around were written, all of them
+// are made writable at once; where few were, one at a time. No byte changes.
+func TestBlocksBecomeWritable(t *testing.T) {
+	for _, written := range []int64{20, 40} {
+		name := filepath.Join(t.TempDir(), "file")
+		data := bytes.Repeat([]byte("x"), int(70*pageSize))
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenFile(name, os.O_RDWR, 0, nil)
+		r, m := learned(t, r, err)
+		copy(data[10:], "hello")
+		write := func(page int64) {
+			copy(data[page*pageSize:], "written")
+			if _, err := r.WriteAt([]byte("written"), page*pageSize); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for page := range written {
+			write(page * 64 / written)
+		}
+		for i := 0; !m.residency.writable.Contains(32, 33); i++ { // it goes on by chance
+			if write(32); i == 10000 {
+				t.Fatal("page 32 is never made writable")
+			}
+		}
+		if all := m.residency.writable.Contains(0, 64); all != (written == 40) {
+			t.Errorf("after writes to %d pages all 64 are writable: %v", written, all)
+		}
+		if m.residency.writable.Contains(64, 65) {
+			t.Error("a page beyond is writable")
+		}
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("the file has other bytes (%v)", err)
+		}
+	}
+}

@@ -163,16 +163,13 @@ func (r *Region) writeFile(p []byte, off int64, counted bool) (n int, err error)
 // descriptor.
 const writeChunk = 1 << 20
 
-// maxEagerPopulate is up to how many bytes of a write are always made writable.
-const maxEagerPopulate = 32 << 10
-
 // tryStore writes p to memory, if that does not wait in a fault. A page's
 // first write since the last Flush is not for memory: through the descriptor it
 // costs what it costs an os.File, and a single small write makes no large
 // folio dirty. At the second write the page is made writable inside a system
 // call, and from then on it is stored to, unless the system is writing pages
-// back. That costs more than one large write saves, so of these only some do it:
-// see afford.
+// back. That costs more than one write saves, so not every one does it: see
+// makeWritable.
 func (r *Region) tryStore(p []byte, off int64) bool {
 	m, n := r.m.Load(), int64(len(p))
 	if m == nil || !r.serves(m) || !m.backs(off, n) || !r.writesUseMemory() || r.pendingExtends.Load() > 0 {
@@ -184,13 +181,10 @@ func (r *Region) tryStore(p []byte, off int64) bool {
 	case r.serve != AccessMemory && !m.residency.written.Contains(lo, hi):
 		m.residency.written.Add(lo, hi)
 		return false
-	case r.serve != AccessMemory && (m.residency.writebackActive.Load() ||
-		n > maxEagerPopulate && !m.residency.spendBudget(n)):
+	case r.serve != AccessMemory && m.residency.writebackActive.Load():
 		return false
-	case !r.admit(m, off, n), sys.Populate(m.pagesOf(off, n), true) != nil:
+	case !r.makeWritable(m, off, n):
 		return false
-	default:
-		r.markWritable(m, off, n)
 	}
 	return r.storeMapped(m, p, off)
 }
