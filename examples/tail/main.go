@@ -172,8 +172,10 @@ func (l *log) copyNew() error {
 	var buf [64 << 10]byte
 	for {
 		n, err := l.r.ReadAt(buf[:], l.pos)
-		if _, err := l.out.Write(buf[:n]); err != nil {
-			return err
+		if n > 0 { // a pipe waits for a reader even for nothing
+			if _, err := l.out.Write(buf[:n]); err != nil {
+				return err
+			}
 		}
 		l.pos += int64(n)
 		l.before = append(l.before, buf[:n]...)
