@@ -300,14 +300,6 @@ func (r *Region) adopt(info sys.Info) bool {
 	return true
 }
 
-// coherence says what it takes after a change of the file.
-func (r *Region) coherence() (how sys.Coherence) {
-	if r.withFD(func(fd uintptr) { how = sys.CoherenceOf(fd) }) != nil {
-		return sys.AfterRead
-	}
-	return how
-}
-
 // lookForOthers lets the file system drop pages that another host has changed,
 // which it does when it is read, and forgets them: they would be fetched in a
 // fault.

@@ -244,11 +244,24 @@ func (r *Region) mayMapPrivately(err error) bool {
 // withMappableFD is withFD with a descriptor whose mapping shows what the
 // Region's own descriptor reads. mu is held.
 func (r *Region) withMappableFD(fn func(fd uintptr)) (err error) {
+	if !r.clock.reopened && r.f != nil && !r.fdWritable {
+		// An overlay may have put a copy in the file's place since it was opened.
+		info, err := r.fstat()
+		r.clock.reopened = err == nil && info.Changed != r.clock.changed.Load() && r.coherence() == sys.AfterReopen
+	}
 	if !r.clock.reopened {
 		return r.withFD(fn)
 	}
 	cerr := r.withFD(func(fd uintptr) { err = sys.Reopened(fd, fn) })
 	return firstError(cerr, err)
+}
+
+// coherence says what it takes after a change of the file.
+func (r *Region) coherence() (how sys.Coherence) {
+	if r.withFD(func(fd uintptr) { how = sys.CoherenceOf(fd) }) != nil {
+		return sys.AfterRead
+	}
+	return how
 }
 
 // adviseAll gives advice for all of m, unless the caller has given some; Random not

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -76,6 +77,13 @@ func mayCachestat() bool {
 	yesCachestat.Store(true)
 	return true
 }
+
+// mayPwritev2 reports whether pwritev2(2) may be called, of Linux 4.6: asked once,
+// with a descriptor that cannot be, because EPERM is also its answer for a file.
+var mayPwritev2 = sync.OnceValue(func() bool {
+	_, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, ^uintptr(0), 0, 0, 0, 0, 0)
+	return errno == unix.EBADF
+})
 
 // LookForFilter learns whether a seccomp filter has come into force since the
 // start: a program may confine itself at any time. It costs some 20 µs.

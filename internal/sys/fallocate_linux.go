@@ -37,6 +37,9 @@ func fallocate(fd uintptr, mode uint32, off, n int64) error {
 // appendTo is pwritev2(2) with RWF_APPEND, of Linux 4.16: as if the file had been
 // opened with O_APPEND.
 func appendTo(fd uintptr, p []byte) (int, error) {
+	if !mayPwritev2() {
+		return 0, unix.ENOTSUP
+	}
 	vec := unix.Iovec{Base: unsafe.SliceData(p)}
 	vec.SetLen(len(p))
 	n, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, fd, uintptr(unsafe.Pointer(&vec)), 1, 0, 0, unix.RWF_APPEND)
@@ -52,6 +55,9 @@ func appendTo(fd uintptr, p []byte) (int, error) {
 // TryWrite is a pwritev2(2) of a byte that is nowhere: file and file system are
 // looked at as for any write, and only then that there is nothing to write.
 func TryWrite(fd uintptr, off int64) error {
+	if !mayPwritev2() {
+		return nil
+	}
 	vec := [2]uintptr{1, 1} // an address that is never mapped, and a length
 	_, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, fd, uintptr(unsafe.Pointer(&vec)), 1,
 		uintptr(off), uintptr(uint64(off)>>32), 0)
