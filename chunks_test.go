@@ -227,6 +227,9 @@ func TestViewSlice(t *testing.T) {
 		"before it":    mmap.ViewSlice(r, -8, 1, func([]uint64) error { return nil }),
 		"a nil Region": mmap.ViewSlice(nil, 0, 1, func([]uint64) error { return nil }),
 	} {
+		if what == "overflow" && errors.Is(err, io.ErrUnexpectedEOF) {
+			continue // so many bytes can be counted on 32 bits
+		}
 		if !errors.Is(err, syscall.EINVAL) && !errors.Is(err, os.ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -140,6 +140,9 @@ func (r *Region) changePages(off, n int64, c pageChange) error {
 	}
 	if c.update != nil {
 		r.attrs.set(next)
+		if c.old != nil {
+			s.forget() // what a reader came to know while the call was made
+		}
 		r.setLimits(s.m, r.size.Load())
 	}
 	if c.old == nil {

@@ -128,7 +128,7 @@ func (d *descriptor) tryMapping(flag int, k fileKind, o Options) error {
 	}
 	span, _, err := Span{o.Offset, max(n, 1)}.Align()
 	if err != nil || span.Len > math.MaxInt {
-		return nil // opening will say it
+		return fmt.Errorf("%s: %w", o.mandatory(), notMapped(firstError(err, errTooLarge)))
 	}
 	r := &Region{access: access{prot: o.memoryProt(flag)}}
 	r.applyOptions(o)

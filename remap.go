@@ -70,11 +70,15 @@ func (r *Region) remap(size int64, hint uintptr) (*mapping, error) {
 
 // slack is by how many bytes a mapping reaches past the end of the file, so
 // that growth needs no new one: as much as the file has, and at least 1 MiB,
-// but no more than a thousandth of the address space.
+// but no more than a thousandth of the address space. Where addresses are few it
+// is an eighth of the file.
 func (r *Region) slack(size int64) int64 {
 	grows := r.fdWritable && r.effectiveProt()&sys.Write != 0 || len(r.ranges) > 0
-	if !sys.MapsPastEOF || r.eofPage.GrowsFile || r.window > 0 || r.memoryOnly() || addrspace.Scarce || !grows {
+	switch {
+	case !sys.MapsPastEOF || r.eofPage.GrowsFile || r.window > 0 || r.memoryOnly() || !grows:
 		return 0
+	case addrspace.Scarce:
+		return max(size/8, 64<<10)
 	}
 	return min(max(size, 1<<20), int64(sys.AddressSpace()>>10))
 }

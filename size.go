@@ -17,7 +17,7 @@ func (r *Region) setSize(size int64) {
 			r.setLimits(m, size)
 		}
 	case size > old && m != nil:
-		if size > m.capacity && !revokesSuperseded && r.sizeToRemap(size) {
+		if size > m.capacity && sys.MapsPastEOF && r.sizeToRemap(size) {
 			if grown, err := r.remap(size, 0); err == nil {
 				m = grown
 			} // what does not fit stays with the descriptor
