@@ -51,11 +51,12 @@ func (r *refusal) learn(err error) error {
 
 // The optional calls, and who refused them.
 var (
-	noPreadv2 refusal               // preadv2(2) with RWF_NOWAIT
-	noAdvice  [len(advices)]refusal // madvise(2)
-	noFutexOp refusal               // futex(2) with FUTEX_WAKE_OP
-	noMincore refusal               // mincore(2)
-	noMemfd   refusal               // memfd_create(2)
+	noPreadv2   refusal               // preadv2(2) with RWF_NOWAIT
+	noAdvice    [len(advices)]refusal // madvise(2)
+	noFutexOp   refusal               // futex(2) with FUTEX_WAKE_OP
+	noMincore   refusal               // mincore(2)
+	noMemfd     refusal               // memfd_create(2)
+	noCopyRange refusal               // copy_file_range(2); a file sealed or immutable is EPERM too, so ENOSYS alone counts
 
 	yesCachestat, noCachestat atomic.Bool // at most one is set, and none until it is asked for
 )

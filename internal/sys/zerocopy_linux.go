@@ -11,11 +11,17 @@ import (
 // these two files must be copied in another way.
 func CopyRange(dst uintptr, dstOff int64, src uintptr, srcOff, n int64) (int64, error) {
 	const most = 1 << 30
+	if err := noCopyRange.err(); err != nil {
+		return 0, err
+	}
 	var copied int
 	err := ignoringEINTR(func() (err error) {
 		copied, err = unix.CopyFileRange(int(src), &srcOff, int(dst), &dstOff, int(min(n, most)), 0)
 		return err
 	})
+	if err == unix.ENOSYS {
+		noCopyRange.learn(err)
+	}
 	return max(int64(copied), 0), err
 }
 
