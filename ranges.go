@@ -55,14 +55,20 @@ func (r *Region) resolveLocked(off, n int64) (int64, error) {
 // mapping that shows all of the n bytes at off, and n with [ToEnd] resolved; no
 // mapping for an empty range. It maps if need be. A range that the current
 // mapping backs takes no lock: both were compared with the same mapping.
-func (r *Region) mappedRange(off, n int64) (*mapping, int64, error) {
+func (r *Region) mappedRange(off, n int64) (m *mapping, size int64, err error) {
 	r.upToDate() // or another is asking: then what memory shows is a second old at most
 	if m, n, ok := r.shown(off, n); ok {
 		return m, n, nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.mappedRangeLocked(off, n)
+	for range 2 {
+		r.mu.Lock()
+		m, size, err = r.mappedRangeLocked(off, n)
+		r.mu.Unlock()
+		if err != nil || m == nil || r.serves(m) || r.m.Load() == m {
+			break
+		} // it was made just now, and asking the descriptor has replaced it
+	}
+	return m, size, err
 }
 
 // shown is mappedRange for what needs no lock.

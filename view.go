@@ -111,6 +111,9 @@ func (r *Region) Bytes() []byte {
 // known to be handed out, by the account of addresses and by Flush, before the
 // caller has them: both under the lock under which the range was resolved.
 func (r *Region) escape(off, n int64) (*mapping, int64, error) {
+	if r.m.Load() == nil {
+		_, _ = r.mapped() // so that the descriptor is asked about it, before its bytes are out
+	}
 	r.upToDate()
 	if m, n, ok := r.shown(off, n); ok && m.mem.Escaped() && (off+n <= r.escapedEnd.Load() || !r.mayBeStored()) {
 		return m, n, nil

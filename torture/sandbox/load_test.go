@@ -18,7 +18,7 @@ import (
 )
 
 // loadHands is how many goroutines work on each file.
-const loadHands = 4
+const loadHands = 4 // each may be refused once before it is known, and ask once more to find out what was refused
 
 // TestRefusedOnce: under each filter ordinary calls work, and the library asks for
 // what the system refuses once, or once in each goroutine that asks at the same
@@ -27,7 +27,7 @@ func TestRefusedOnce(t *testing.T) {
 	for _, profile := range []string{"watch", "service", "new", "old"} {
 		t.Run(profile, func(t *testing.T) {
 			t.Parallel()
-			got := sandbox(t, "-profile", profile, "-trap", "-most", strconv.Itoa(loadHands), "-own", "getrandom,copy_file_range", "-maps", "200",
+			got := sandbox(t, "-profile", profile, "-trap", "-most", strconv.Itoa(2*loadHands), "-own", "getrandom,copy_file_range", "-maps", "200",
 				"load", t.TempDir())
 			if got.status != 0 {
 				t.Errorf("status %d:\n%s%s", got.status, got.out, got.err[:min(len(got.err), 4000)])
