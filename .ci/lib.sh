@@ -10,7 +10,7 @@ need() {
 tested() { go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' "$@" | grep .; }
 
 # pattern prints a pattern for the names of tests in its input.
-pattern() { grep -Eo '\b(Test|Fuzz|Example)[A-Z]\w*' | paste -sd '|' | sed 's/.*/^(&)$/'; }
+pattern() { grep -a -Eo '\b(Test|Fuzz|Example)[A-Z]\w*' | paste -sd '|' | sed 's/.*/^(&)$/'; }
 
 # print_skips prints the tests that skipped themselves, from a log of go test -v,
 # and why. The first argument says where they ran.
@@ -28,6 +28,6 @@ print_failures() {
 		/^--- FAIL: / { print; printf "%s", text[$3]; for (t in text) if (index(t, $3 "/") == 1) printf "%s", text[t]; next }
 		name != "" && length(text[name]) < 1500 { text[name] = text[name] substr($0, 1, 400) "\n" }' "$1"
 	echo "and at the end:"
-	grep -m 1 -A 6 -E '^(panic|fatal error|SIG[A-Z]+): ' "$1" || true
-	grep -v '^ *--- \|^=== \|^sandbox: ' "$1" | tail -n 40 | cut -c 1-400
+	grep -a -m 1 -A 6 -E '^(panic|fatal error|SIG[A-Z]+): ' "$1" || true
+	grep -a -v '^ *--- \|^=== \|^sandbox: ' "$1" | tail -n 40 | cut -c 1-400
 }
