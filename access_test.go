@@ -35,7 +35,7 @@ func TestAccessDescriptor(t *testing.T) {
 	_, sliceErr := mmap.Slice[byte](r, 0, 1)
 	for what, err := range map[string]error{
 		"View": r.View(0, 10, none), "Mapped": r.Mapped(), "Slice": sliceErr,
-		"Lock": r.Lock(0, 10), "Advise": r.Advise(0, 10, mmap.AdviceRandom),
+		"Lock": r.Lock(0, 10), "Advise": r.Advise(0, 10, mmap.AdviceWillNeed),
 	} {
 		if sys.Mappable && (!errors.Is(err, mmap.ErrNotMapped) || !strings.Contains(err.Error(), "AccessDescriptor")) || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", what, err)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -265,7 +266,7 @@ func TestFormat(t *testing.T) {
 	name := newFile(t, pattern(1, 10_000))
 	r := openRegion(t, name, os.O_RDWR, nil)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
-		if got := fmt.Sprintf(verb, r); !strings.Contains(got, name) || !strings.Contains(got, "10000 bytes") {
+		if got := fmt.Sprintf(verb, r); !strings.Contains(got, strconv.Quote(name)) || !strings.Contains(got, "10000 bytes") {
 			t.Errorf("%s: %s", verb, got)
 		}
 	}
