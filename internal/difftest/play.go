@@ -340,6 +340,9 @@ func (p *play) view(t target, c call, size int64) (o outcome) {
 		}
 		return nil
 	})
+	if _, is := t.(*mmap.Region); is && n == mmap.ToEnd && off+o.n == p.now().size {
+		p.known = off + o.n // it may have asked the descriptor
+	}
 	return o
 }
 
