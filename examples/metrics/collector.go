@@ -14,7 +14,7 @@ type metric struct {
 }
 
 // number is what the figures of mmap.Stats are.
-type number interface{ ~int | ~uint64 }
+type number interface{ ~int | ~int64 | ~uint64 }
 
 // gauge describes a figure that goes up and down.
 func gauge[N number](name, help string, field func(*mmap.Stats) N) metric {
@@ -56,6 +56,8 @@ var metrics = []metric{
 	gauge("quarantined_ranges", "Closed ranges that are kept so that stale slices fault.", func(s *mmap.Stats) int { return s.QuarantinedRanges }),
 	gauge("quarantined_bytes", "Address space of the closed ranges that are kept.", func(s *mmap.Stats) uint64 { return s.QuarantinedBytes }),
 	gauge("handed_out_ranges", "Ranges handed out as slices or pointers and not closed.", func(s *mmap.Stats) int { return s.HandedOutRanges }),
+	gauge("resident_bytes", "Bytes of files in the process's memory through reads and writes.", func(s *mmap.Stats) int64 { return s.ResidentBytes }),
+	gauge("resident_limit_bytes", "What SetResidentLimit allows.", func(s *mmap.Stats) int64 { return s.ResidentLimit }),
 	gauge("handed_out_bytes", "Address space of the ranges handed out and not closed.", func(s *mmap.Stats) uint64 { return s.HandedOutBytes }),
 
 	counter("mappings_made", "Mappings that were made.", func(s *mmap.Stats) uint64 { return s.MappingsMade }),
