@@ -273,6 +273,7 @@ func TestStatus(t *testing.T) {
 		{options{min: 2}, []outcome{good, good, none}, 0},
 		{options{min: 2, suites: "x"}, []outcome{good}, 0},
 		{options{min: 2, suites: "x"}, []outcome{bad}, 1},
+		{options{min: 2, suites: "x"}, []outcome{good, none}, 1},
 	} {
 		if got := c.o.status(io.Discard, c.list); got != c.want {
 			t.Errorf("%d outcomes: status %d, not %d", len(c.list), got, c.want)

@@ -26,11 +26,8 @@ type library struct {
 // copyLibrary copies the library at root into dir, together with osfile.
 func copyLibrary(root, dir string) (*library, error) {
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Contains(mod, []byte("module "+modulePath+"\n")) {
-		return nil, fmt.Errorf("%s is not the library: start this by go -C compat run", root)
+	if err != nil || !bytes.Contains(mod, []byte("module "+modulePath+"\n")) {
+		return nil, fmt.Errorf("the directory %s is not the library: start this by go -C compat run", root)
 	}
 	lib := &library{dir: filepath.Join(dir, "lib"), control: filepath.Join(dir, "control")}
 	lib.sys = firstMatch(mod, `golang\.org/x/sys (v\S+)`)

@@ -18,7 +18,8 @@
 // run over a library that panics in every call that opens a file: if that
 // changes nothing, the suite does not test the library, and fails.
 //
-// Exit status 1 says that a suite failed, or that fewer ran than -min.
+// Exit status 1 says that a suite failed, or that fewer ran than -min, or than were
+// named.
 package main
 
 import (
@@ -154,8 +155,12 @@ func (o options) status(w io.Writer, outcomes []outcome) int {
 			status = 1
 		}
 	}
-	if o.suites == "" && ran < o.min {
-		fmt.Fprintf(w, "only %d suites ran, %d are wanted\n", ran, o.min)
+	wanted := o.min
+	if o.suites != "" {
+		wanted = len(outcomes) // each was asked for by name
+	}
+	if ran < wanted {
+		fmt.Fprintf(w, "only %d suites ran, %d are wanted\n", ran, wanted)
 		status = 1
 	}
 	return status
