@@ -84,7 +84,8 @@ func (r *Region) refuseWrite(p []byte, off int64) (err error, refused bool) {
 	}
 	if !r.memoryOnly() {
 		if r.appendMode {
-			return errAppends, true
+			_, err = r.f.WriteAt(nil, off) // os's own value, if it knows how the file was opened
+			return firstError(err, errAppends), true
 		}
 		if off < 0 || len(p) == 0 || !r.fdWritable || r.isClosed() {
 			_, err = r.f.WriteAt(p, off)

@@ -401,3 +401,19 @@ func TestHotEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendModeError: the error of a WriteAt with O_APPEND is the value that os
+// returns, so that programs can compare it.
+func TestAppendModeError(t *testing.T) {
+	name := newFile(t, pattern(1, 100))
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := openRegion(t, name, os.O_RDWR|os.O_APPEND, nil)
+	_, want := f.WriteAt([]byte("x"), 1)
+	if n, err := r.WriteAt([]byte("x"), 1); n != 0 || !errors.Is(err, want) {
+		t.Errorf("%d, %v; os.File: %v", n, err, want)
+	}
+}
