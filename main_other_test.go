@@ -25,9 +25,6 @@ func (resources) leaked() string {
 	return ""
 }
 
-// smaps tells nothing: the table is Linux's.
-func smaps(testing.TB, uintptr) map[string]string { return nil }
-
 // checkRevoked knows nothing of addresses.
 func checkRevoked(testing.TB, uintptr, int) {}
 

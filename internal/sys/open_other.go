@@ -29,10 +29,6 @@ func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, Info, error) {
 	return f, info, nil
 }
 
-// deviceSize is unknown here: a device is asked by lseek(2), where that moves
-// nobody's offset.
-func deviceSize(uintptr) (int64, bool) { return 0, false }
-
 // RefusesShared is false: here a file that cannot be mapped shared cannot be
 // mapped at all.
 func RefusesShared(error) bool { return false }
