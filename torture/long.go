@@ -378,10 +378,6 @@ func (w *watch) rest(settled func(u usage) bool) (u usage, err error) {
 	}
 }
 
-// While a Region is open that may have to forget what it knows of its pages,
-// the library has a goroutine, which ends within a second of the last one.
-const ageing = 1
-
 // patience is how long the process may take to come to rest, on a machine that
 // does something else too.
 const patience = 20 * time.Second
@@ -405,8 +401,11 @@ func (w *watch) during(dir string, took time.Duration, seed uint64, tell func(r 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.end()) }()
+	var before usage
 	base, err := w.rest(func(u usage) bool {
-		return u.Revoked == w.revoked() && u.Goroutines == w.origin.Goroutines+longHands+ageing
+		same := u.counts() == before.counts() // the library's clock may have a descriptor just now
+		before = u
+		return same && u.Revoked == w.revoked() && u.Goroutines == w.origin.Goroutines+longHands
 	})
 	if err != nil {
 		return nil, err

@@ -499,7 +499,7 @@ func (h *hand) refused() error {
 		{"a missing file", func() (*mmap.Region, error) { return mmap.Open(name + "x") }, fs.ErrNotExist},
 		{"a directory", func() (*mmap.Region, error) { return mmap.Open(h.tree) }, syscall.EISDIR},
 		{"a file that is there", open(os.O_RDWR|os.O_CREATE|os.O_EXCL, nil), fs.ErrExist},
-		{"write-only", open(os.O_WRONLY, nil), syscall.EACCES},
+		{"write-only memory", open(os.O_WRONLY, &mmap.Options{Access: mmap.AccessMemory}), syscall.EACCES},
 		{"a negative offset", open(os.O_RDONLY, &mmap.Options{Offset: -1}), syscall.EINVAL},
 		{"a window with O_APPEND", open(os.O_RDWR|os.O_APPEND, &mmap.Options{Length: 1}), syscall.EINVAL},
 		{"a window past the end", open(os.O_RDONLY, &mmap.Options{Length: 1 << 30}), io.ErrUnexpectedEOF},
