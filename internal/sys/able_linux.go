@@ -56,7 +56,7 @@ var (
 	noFutexOp   refusal               // futex(2) with FUTEX_WAKE_OP
 	noMincore   refusal               // mincore(2)
 	noMemfd     refusal               // memfd_create(2)
-	noCopyRange refusal               // copy_file_range(2); a file sealed or immutable is EPERM too, so ENOSYS alone counts
+	noCopyRange refusal               // copy_file_range(2): see copyRangeRefusal
 
 	yesCachestat, noCachestat atomic.Bool // at most one is set, and none until it is asked for
 )

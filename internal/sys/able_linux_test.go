@@ -2,6 +2,7 @@ package sys
 
 import (
 	"errors"
+	"os"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -169,4 +170,34 @@ func TestPopulateDenied(t *testing.T) {
 	if !HasAdvice(PopulateRead) {
 		t.Error("the call is now taken for refused")
 	}
+}
+
+// TestCopyRangeRefused: EPERM for a file that is sealed says nothing about
+// copy_file_range(2), which is called for other files all the same.
+func TestCopyRangeRefused(t *testing.T) {
+	sealed := newMemFile(t, 1)
+	if err := Seal(sealed.Fd(), SealWrite); err != nil {
+		t.Skip("no seals: ", err)
+	}
+	from, to := newMemFile(t, 1), newMemFile(t, 1)
+	if n, err := CopyRange(to.Fd(), 0, from.Fd(), 0, 1); err != nil || n != 1 {
+		t.Skipf("it copies nothing here: %d, %v", n, err)
+	}
+	if _, err := CopyRange(sealed.Fd(), 0, from.Fd(), 0, 1); err != unix.EPERM {
+		t.Errorf("to a sealed file: %v", err)
+	}
+	if n, err := CopyRange(to.Fd(), 0, from.Fd(), 0, 1); err != nil || n != 1 {
+		t.Errorf("after that: %d, %v", n, err)
+	}
+}
+
+// newMemFile returns a file of memory that is closed when the test ends.
+func newMemFile(t *testing.T, size int64) *os.File {
+	t.Helper()
+	f, err := NewMemFile(t.Name(), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }

@@ -19,10 +19,18 @@ func CopyRange(dst uintptr, dstOff int64, src uintptr, srcOff, n int64) (int64, 
 		copied, err = unix.CopyFileRange(int(src), &srcOff, int(dst), &dstOff, int(min(n, most)), 0)
 		return err
 	})
-	if err == unix.ENOSYS {
-		noCopyRange.learn(err)
+	if err == unix.ENOSYS || err == unix.EPERM {
+		noCopyRange.learn(copyRangeRefusal())
 	}
 	return max(int64(copied), 0), err
+}
+
+// copyRangeRefusal is what the call answers to descriptors that cannot be: EBADF,
+// unless the system never makes it. (Of files that are sealed or immutable EPERM
+// is the kernel's own answer.)
+func copyRangeRefusal() error {
+	_, err := unix.CopyFileRange(-1, nil, -1, nil, 1, 0)
+	return err
 }
 
 // Pipe carries bytes from a socket to a file without a copy.
