@@ -79,7 +79,9 @@ func (p *play) excuse(c call, s state, got, want outcome) (outcome, outcome) {
 		}
 	case opViewReads, opBytes:
 		p.loss.wrote(s.known) // writable bytes that somebody saw count as written
-		p.loss.wasCut = p.loss.wasCut || s.known > s.size
+		if s.known > s.size {
+			p.loss.wasCut, p.loss.warn = true, p.loss.warn || c.kind == opBytes
+		}
 	}
 	if !p.stale(s) {
 		return got, want
