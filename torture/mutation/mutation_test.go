@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,5 +104,27 @@ func TestSurvivors(t *testing.T) {
 	}
 	if got, err := readSurvivors(filepath.Join(t.TempDir(), "none")); err != nil || len(got) != 0 {
 		t.Errorf("a file that is not there: %v, %v", got, err)
+	}
+}
+
+// TestSurvivorsAreMutants: each line of survivors.txt names a mutant of the code as
+// it is.
+func TestSurvivorsAreMutants(t *testing.T) {
+	r := &runner{o: options{only: regexp.MustCompile("")}, known: survivors{}}
+	defer r.close()
+	if err := r.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	there := map[name]bool{}
+	for _, m := range r.all {
+		there[m.name()] = true
+	}
+	for n, why := range r.known {
+		if !there[n] {
+			t.Errorf("%v is no mutant: %s", n, why)
+		}
+	}
+	if len(r.known) == 0 {
+		t.Error("no survivors were read")
 	}
 }
