@@ -94,8 +94,10 @@ func (d *descriptor) suits(flag int, k fileKind, o Options) error {
 	case memory != "" && k.info.Regular && k.info.Size == 0 && d.generated(o.Offset):
 		return fmt.Errorf("%s with a file whose bytes are made up as they are read: %w", memory, ErrNotMapped)
 	case o.Length > 0 && k.sized() && o.Offset+o.Length > k.info.Size && !grows:
-		return fmt.Errorf("option Length: a window of %d bytes at %d ends past the file's %d bytes, which %s cannot grow: %w",
-			o.Length, o.Offset, k.info.Size, o.fixes(flag), io.ErrUnexpectedEOF)
+		return fmt.Errorf("%s: a window of %d bytes at %d ends past the file's %d bytes, which %s cannot grow: %w",
+			o.offsets(), o.Length, o.Offset, k.info.Size, o.fixes(flag), io.ErrUnexpectedEOF)
+	case sys.MappingPinsSize && flag&os.O_APPEND != 0 && !o.Private && o.Prot&ProtWrite != 0:
+		return fmt.Errorf("Prot with O_APPEND: memory cannot be written by a handle that only appends: %w", syscall.EACCES)
 	}
 	return nil
 }
@@ -120,7 +122,7 @@ func (d *descriptor) tryMapping(flag int, k fileKind, o Options) error {
 		return err
 	}
 	n := k.info.Size - o.Offset
-	if o.Length > 0 {
+	if o.Length > 0 && (sys.MapsPastEOF || o.Length < n) {
 		n = o.Length
 	}
 	if n <= 0 && (o.Private || !sys.MapsPastEOF) {

@@ -31,14 +31,12 @@ func (r *Region) mappedLocked() (*mapping, error) {
 	if r.neverMapped != nil {
 		return nil, r.neverMapped
 	}
-	if !sys.MapsPastEOF {
+	if !sys.MapsPastEOF && !r.memoryOnly() {
 		info, err := r.fstat() // a mapping must not be longer than the file is now
 		if err != nil {
 			return nil, err
 		}
-		if !r.memoryOnly() {
-			r.size.Store(r.clampToWindow(info.Size)) // without a mapping there is nothing else to publish
-		}
+		r.size.Store(r.clampToWindow(info.Size)) // without a mapping there is nothing else to publish
 	}
 	m, err := r.remap(r.size.Load(), 0)
 	r.mapErr = notMapped(err)

@@ -84,7 +84,7 @@ func (r *Region) refuseWrite(p []byte, off int64) (err error, refused bool) {
 	}
 	if !r.memoryOnly() {
 		if r.appendMode {
-			_, err = r.f.WriteAt(nil, off) // os's own value, if it knows how the file was opened
+			_, err = r.f.WriteAt(nil, 0) // os's own value, if it knows how the file was opened
 			return firstError(err, errAppends), true
 		}
 		if off < 0 || len(p) == 0 || !r.fdWritable || r.isClosed() {
