@@ -1,5 +1,7 @@
 package mmap
 
+import "github.com/seed-93fed273/mmap/internal/sys"
+
 // Mapped returns nil if memory serves this Region, or will once that is
 // needed, and otherwise an error that wraps [ErrNotMapped] and says why the
 // descriptor does. A Region that was not mapped so far is mapped now, so that
@@ -24,5 +26,5 @@ func (r *Region) Mapped() error {
 
 // privately is mayMapPrivately for a file that is to be opened.
 func (d *descriptor) privately(flag int, o Options) bool {
-	return !writable(flag) && !o.Private && !o.MapSync && o.Access != AccessMemory
+	return !sys.Writable(flag) && !o.Private && !o.MapSync && o.Access != AccessMemory
 }

@@ -83,7 +83,7 @@ func (k *fileKind) neverMapped(flag int, o Options) error {
 // suits finds what of o a file of kind k, opened with flag, cannot have.
 func (d *descriptor) suits(flag int, k fileKind, o Options) error {
 	memory := o.mandatory()
-	grows := writable(flag) && !o.Private && (o.Prot == 0 || o.Prot&ProtWrite != 0) && k.info.Regular
+	grows := sys.Writable(flag) && !o.Private && (o.Prot == 0 || o.Prot&ProtWrite != 0) && k.info.Regular
 	switch {
 	case (o.Offset > 0 || o.Length > 0) && !k.seekable:
 		return fmt.Errorf("%s with %v: %w", o.offsets(), &k, errors.ErrUnsupported)

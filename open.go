@@ -216,16 +216,13 @@ func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error)
 	r := &Region{
 		backing: backing{
 			descriptor: d, name: d.f.Name(), base: o.Offset, window: o.Length,
-			opened: true, fdWritable: writable(flag), ownOffset: k.own, serve: o.Access,
+			opened: true, fdWritable: sys.Writable(flag), ownOffset: k.own, serve: o.Access,
 			appendMode: flag&os.O_APPEND != 0 && !o.Private,
 			syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
 			incoherent: !d.coherent(),
 			unsized:    !k.sized(), neverMapped: k.neverMapped(flag, o),
 		},
 		access: access{prot: o.memoryProt(flag)},
-	}
-	if r.appendMode && sys.MappingPinsSize {
-		r.prot &^= sys.Write // such a handle has no right to write anywhere else
 	}
 	r.applyOptions(o)
 	r.cursor.inFD = !k.seekable || (r.unsized || r.appendMode || flag&sys.Direct != 0) && r.mayMoveFD()

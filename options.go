@@ -261,16 +261,14 @@ const (
 	SealWrite  = Seals(sys.SealWrite)  // its bytes cannot change
 )
 
-// writable reports whether a file opened with flag can be written.
-func writable(flag int) bool { return flag&(os.O_RDWR|os.O_WRONLY) != 0 }
-
 // memoryProt returns what memory of a file opened with flag allows, unless Prot
 // says so.
 func (o *Options) memoryProt(flag int) (p sys.Prot) {
 	if flag&os.O_WRONLY == 0 {
 		p |= sys.Read
 	}
-	if writable(flag) || o.Private {
+	appends := sys.MappingPinsSize && flag&os.O_APPEND != 0 // such a handle has no right to write anywhere else
+	if sys.Writable(flag) && !appends || o.Private {
 		p |= sys.Write
 	}
 	return p
@@ -281,7 +279,7 @@ func (o *Options) fixes(flag int) string {
 	switch {
 	case o.Private:
 		return "with Private"
-	case !writable(flag):
+	case !sys.Writable(flag):
 		return "with O_RDONLY"
 	case o.Prot != 0 && o.Prot&ProtWrite == 0:
 		return "with Prot"

@@ -73,9 +73,9 @@ func TestTruncateRefused(t *testing.T) {
 	}
 }
 
-// TestBehindTail: when a file that was cut grows again, by a write behind its end
+// TestGrowthBehindEOFPage: when a file that was cut grows again, by a write behind its end
 // or by Allocate, it shows zeros, whatever was stored behind the end.
-func TestBehindTail(t *testing.T) {
+func TestGrowthBehindEOFPage(t *testing.T) {
 	for _, off := range []int64{50, 51, 55, 90} {
 		for what, grow := range map[string]func(r *mmap.Region) error{
 			"WriteAt":  func(r *mmap.Region) error { _, err := r.WriteAt(make([]byte, 10), off); return err },
@@ -98,9 +98,9 @@ func TestBehindTail(t *testing.T) {
 	}
 }
 
-// TestCloseLeavesNoTail: what was stored past the end of a file that somebody
+// TestCloseZeroesEOFPage: what was stored past the end of a file that somebody
 // else cut does not show when the file grows after Close.
-func TestCloseLeavesNoTail(t *testing.T) {
+func TestCloseZeroesEOFPage(t *testing.T) {
 	for what, store := range map[string]func(*mmap.Region) error{
 		"WriteAt": func(r *mmap.Region) error { _, err := r.WriteAt([]byte("stale"), 3000); return err },
 		"Bytes":   func(r *mmap.Region) error { copy(r.Bytes()[3000:], "stale"); return nil },

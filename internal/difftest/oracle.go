@@ -101,7 +101,7 @@ func (o *beside) window() int64 {
 // readOnly reports that the file was opened for reading alone, forbidden that
 // the protection alone stands against a store.
 func (o *beside) readOnly() bool {
-	return o.s.flag&(os.O_RDWR|os.O_WRONLY) == 0 && !o.s.private()
+	return !sys.Writable(o.s.flag) && !o.s.private()
 }
 func (o *beside) forbidden() bool {
 	return o.s.opts != nil && o.s.opts.Prot != 0 && o.s.opts.Prot&mmap.ProtWrite == 0

@@ -16,6 +16,8 @@
 //   - A descriptor is valid while the call runs: the caller sees to that.
 package sys
 
+import "os"
+
 // Prot says what the processor lets a program do with a page.
 type Prot uint8
 
@@ -110,6 +112,11 @@ const (
 	SealWrite
 )
 
+// Writable reports whether a file opened with flag can be written.
+func Writable(flag int) bool {
+	return flag&(os.O_RDWR|os.O_WRONLY) != 0 || AppendWrites && flag&os.O_APPEND != 0
+}
+
 // The verbs every system implements:
 //
 //	const Mappable     bool // this system maps files at all
@@ -119,6 +126,7 @@ const (
 //	const PopulateStores bool // Populate for writing fails where a store would fault
 //	const RemoteDiffers bool // they do not for files on other hosts, see IsRemote (Windows)
 //	const SyncFileCoversMemory bool // SyncFile commits what was stored to mappings of the file too
+//	const AppendWrites bool // O_APPEND alone lets a file be written, also with O_RDONLY (Windows)
 //	const Direct       int  // O_DIRECT, or 0
 //	const DataSync     int  // O_DSYNC, or 0
 //
@@ -191,4 +199,4 @@ const (
 //	func Reopened(fd uintptr, fn func(fd uintptr)) error // calls fn with a descriptor opened anew for reading, and closes it
 //	func SystemTime() int64 // seconds since 1970, by the system's clock and no other
 //	func IsPseudo(fd uintptr) bool // a file without a size, made up as it is read
-//	func WriteBack(fd uintptr, off int64) error // where a Tail sweeps: no page starting at off is dirty, unless somebody stores to it again
+//	func WriteBack(fd uintptr, off int64) error // where EOFPage.ZeroedByWriteback: no page starting at off is dirty, unless somebody stores to it again

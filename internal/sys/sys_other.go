@@ -12,6 +12,7 @@ const (
 	Mappable        = false
 	MapsPastEOF     = false
 	MappingPinsSize = false
+	AppendWrites    = false
 	PopulateStores  = true
 	Coherent        = true // there is no memory to differ
 	// SyncFileCoversMemory: fsync(2) writes out what was stored to mappings.

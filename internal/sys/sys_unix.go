@@ -16,6 +16,9 @@ const Mappable = true
 // MappingPinsSize is false: a file may shrink under its mappings.
 const MappingPinsSize = false
 
+// AppendWrites is false: a file opened with O_RDONLY is never written.
+const AppendWrites = false
+
 // PopulateStores says that Populate fails where a store would fault.
 const PopulateStores = true
 

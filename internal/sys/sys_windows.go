@@ -23,6 +23,8 @@ const (
 	MapsPastEOF = false
 	// MappingPinsSize: to cut a file inside a view is ERROR_USER_MAPPED_FILE.
 	MappingPinsSize = true
+	// AppendWrites: package os adds FILE_APPEND_DATA to whatever rights a file is opened with.
+	AppendWrites = true
 	// Coherent: ReadFile and WriteFile work on the pages that are mapped, unless
 	// IsRemote.
 	Coherent = true
