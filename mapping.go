@@ -3,6 +3,7 @@
 package mmap
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -77,20 +78,11 @@ func (m *mapping) noteStore(end int64) {
 // aliased reports whether bytes of the mapping may be known at second addresses.
 func (m *mapping) aliased() bool { return m.old.Load() != nil }
 
-// forgetOld lets the limits rise again once the earlier ranges are gone, and
-// reports whether it did.
-func (m *mapping) forgetOld() bool {
-	old := m.old.Load()
-	if old == nil {
-		return false
+// forgetOld lets the limits rise again once nobody may know the earlier ranges.
+func (m *mapping) forgetOld() {
+	if old := m.old.Load(); old != nil && !slices.ContainsFunc(*old, (*addrspace.State).Known) {
+		m.old.Store(nil)
 	}
-	for _, s := range *old {
-		if !s.Gone() {
-			return false
-		}
-	}
-	m.old.Store(nil)
-	return true
 }
 
 // residency is what is known of the pages of one memory. All of it is advisory:

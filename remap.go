@@ -140,6 +140,7 @@ func (r *Region) install(m *mapping, size int64) {
 	default:
 		before.mem.Supersede()
 	}
+	m.forgetOld() // a View that begins now gets m: see lend
 }
 
 // revokesSuperseded says that a replaced mapping is revoked at once, unless

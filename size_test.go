@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"github.com/seed-93fed273/mmap"
@@ -208,4 +209,18 @@ func storeHot(t *testing.T, r *mmap.Region, p []byte, off int64) {
 			t.Fatal(n, err)
 		}
 	}
+}
+
+// TestGrowthKeepsFastPath: when a file has outgrown its mapping, and nobody may
+// know addresses of it, memory serves by the new one at once, without a
+// collection.
+func TestGrowthKeepsFastPath(t *testing.T) {
+	needsLearning(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	r := openRegion(t, newFile(t, pattern(0, 50_000)), os.O_RDWR, nil)
+	readKnown(t, r)
+	if _, err := r.WriteAt(pattern(1, 3<<20), r.Size()); err != nil {
+		t.Fatal(err)
+	}
+	readKnown(t, r)
 }

@@ -71,19 +71,27 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	return err
 }
 
-// lend is mappedRange for a View. Where a replaced mapping is revoked at once,
-// the View is counted first, and then looked whether it came too late.
+// lend is mappedRange for a View. That somebody is about to know the addresses is
+// noted first, and then looked whether the mapping was replaced before: who
+// replaces it looks afterwards. Where a replaced mapping is revoked at once the
+// Views in it are counted, elsewhere it is enough that there was one.
 func (r *Region) lend(off, n int64) (*mapping, int64, error) {
 	for {
 		m, n, err := r.mappedRange(off, n)
-		if err != nil || m == nil || !revokesSuperseded {
+		if err != nil || m == nil {
 			return m, n, err
 		}
-		m.mem.Enter()
+		if revokesSuperseded {
+			m.mem.Enter()
+		} else {
+			m.mem.Lend()
+		}
 		if r.m.Load() == m || r.closing.Load() {
 			return m, n, nil
 		}
-		m.mem.Leave()
+		if revokesSuperseded {
+			m.mem.Leave()
+		}
 	}
 }
 

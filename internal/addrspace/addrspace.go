@@ -67,6 +67,7 @@ type State struct {
 
 	escaped atomic.Bool  // the addresses were handed out; set under account.mu
 	viewers atomic.Int32 // callbacks that hold the addresses; see Enter
+	lent    atomic.Bool  // callbacks may hold the addresses, and are not counted; see Lend
 
 	resident resident // see resident.go
 }
@@ -111,6 +112,22 @@ func (s *State) Enter() { s.viewers.Add(1) }
 
 // Leave undoes Enter.
 func (s *State) Leave() { s.viewers.Add(-1) }
+
+// Lend notes that a callback gets the addresses, where callbacks are not counted.
+func (s *State) Lend() {
+	if !s.lent.Load() {
+		s.lent.Store(true)
+	}
+}
+
+// Known reports whether somebody outside the library may know addresses of the
+// range that show its bytes. Once it is false for a range that was replaced it
+// stays so.
+func (s *State) Known() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.revoked && !s.gone && (s.InUse() || s.lent.Load())
+}
 
 // InUse reports whether somebody outside the library may hold the addresses.
 func (s *State) InUse() bool { return s.escaped.Load() || s.viewers.Load() > 0 }
