@@ -471,7 +471,7 @@ func TestControlTogether(t *testing.T) {
 // cannot be touched can be neither locked nor brought in, and one that is
 // locked cannot be evicted.
 func ctlDenied(err error) bool {
-	return errors.Is(err, syscall.EACCES) || errors.Is(err, sys.Fault) ||
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, sys.Fault) ||
 		ctlNoMemory(err) || errors.Is(err, syscall.EINVAL)
 }
 

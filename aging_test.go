@@ -186,6 +186,13 @@ func TestInBubble(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
+	t.Cleanup(func() { // where an open file cannot be removed, the dropped Region must be gone
+		for end := time.Now().Add(20 * time.Second); os.Remove(filepath.Join(dir, "dropped")) != nil; mmap.Collect() {
+			if time.Now().After(end) {
+				t.Fatal("a Region that was dropped keeps its file")
+			}
+		}
+	})
 	outside := openRegion(t, newFile(t, pattern(0, 50000)), os.O_RDWR, nil)
 	use := func(r *mmap.Region) {
 		if err := useAll(r); err != nil {
