@@ -422,3 +422,30 @@ func TestHazardSeekInCallback(t *testing.T) {
 		t.Fatal("deadlock")
 	}
 }
+
+// TestResultsKeepOtherParts: the results of parts that did not run stay in the file.
+func TestResultsKeepOtherParts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results")
+	write := func(name, value string) string {
+		t.Helper()
+		at := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
+		l := &lab{part: parts[at], ran: true, figures: []figure{{"what was found", value}}}
+		if err := writeResults(options{out: file, seed: 7}, []*lab{l}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	write("model", "first")
+	write("long", "second")
+	text := write("model", "third")
+	if strings.Contains(text, "first") || !strings.Contains(text, "second") || !strings.Contains(text, "third") {
+		t.Errorf("it is:\n%s", text)
+	}
+	if strings.Index(text, "## model") > strings.Index(text, "## long") || !strings.Contains(text, "-parts long -seed 7") {
+		t.Errorf("not in order, or without its command:\n%s", text)
+	}
+}

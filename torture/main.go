@@ -7,7 +7,7 @@
 //	go -C torture run . -quick               # under ten minutes, on two processors
 //	go -C torture run . -full                # hours
 //	go -C torture run . -parts model,powercut
-//	go -C torture run . -quick -o RESULTS.md # keep the figures
+//	go -C torture run . -quick -o RESULTS.md # keep the figures: those of the parts that ran are replaced
 //
 // It wants root, for mounts and loop devices; what cannot run here is printed
 // as skipped, with the reason, and does not count as passed. Exit status 1 says
@@ -54,7 +54,7 @@ func main() {
 	flag.BoolVar(&o.full, "full", false, "the long form: hours")
 	flag.StringVar(&o.parts, "parts", "", "only these, as model,stall")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "where to make the images")
-	flag.StringVar(&o.out, "o", "", "where to write the results, as Markdown")
+	flag.StringVar(&o.out, "o", "", "the file of results, as Markdown, in which those of the parts that run are replaced")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "the first seed of everything random")
 	inside := flag.String("inside", "", "the working directory of the inner process; torture passes it to itself")
 	flag.Parse()
