@@ -75,8 +75,10 @@ func (r *Region) Truncate(size int64) error {
 	case r.unsized || !r.fdWritable:
 		return r.f.Truncate(r.base + size)
 	}
-	if r.answersForStores() {
-		_ = r.refreshSizeLocked() // a cut by somebody else must not be hidden by what comes now
+	if r.answersForStores() || sys.MappingPinsSize {
+		// A cut by somebody else must not be hidden by what comes now, nor growth
+		// by somebody else hide that this makes the file shorter.
+		_ = r.refreshSizeLocked()
 	}
 	undo := func() {}
 	if size < r.size.Load() {

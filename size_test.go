@@ -224,3 +224,25 @@ func TestGrowthKeepsFastPath(t *testing.T) {
 	}
 	readKnown(t, r)
 }
+
+// TestTruncateWhatOthersGrew: a file that somebody else made longer is cut to what
+// the Region still holds for its size, also where a mapping pins it.
+func TestTruncateWhatOthersGrew(t *testing.T) {
+	needsMemory(t)
+	for _, flag := range []int{os.O_RDWR, os.O_RDWR | os.O_APPEND} {
+		name := newFile(t, pattern(0, 100))
+		r := openRegion(t, name, flag, nil)
+		if err := r.View(0, 100, func([]byte) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, 200); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Truncate(100); err != nil {
+			t.Errorf("flag %#x: %v", flag, err)
+		}
+		if info, err := os.Stat(name); err != nil || info.Size() != 100 {
+			t.Errorf("flag %#x: the file has %d bytes, %v", flag, info.Size(), err)
+		}
+	}
+}
