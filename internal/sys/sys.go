@@ -164,7 +164,7 @@ func Writable(flag int) bool {
 //	func BeforeStart(err error) bool      // an error of a Seek to before the first byte
 //	func Transient(err error) bool        // an error of Sync, SyncMemory or SyncFile by which nothing was lost
 //	func StartWriteback(fd uintptr, off, n int64, b []byte) error // starts the writing of these bytes of the file; b may be nil
-//	func DiskFull(fd uintptr) bool            // the file system has no free block for an ordinary user
+//	func DiskFull(fd uintptr) bool            // the file system has no free block for an ordinary user, or so few that a page may find none
 //
 // and the control verbs:
 //

@@ -97,10 +97,13 @@ func StartWriteback(fd uintptr, off, n int64, _ []byte) error {
 	return err
 }
 
-// DiskFull asks fstatfs(2).
+// DiskFull asks fstatfs(2). A file system that shares out its last blocks wants
+// more than one for a page (xfs: as many as the file's records may come to need), so
+// it is full already when few are left.
 func DiskFull(fd uintptr) bool {
+	const few = 256
 	var st unix.Statfs_t
-	return unix.Fstatfs(int(fd), &st) == nil && st.Blocks > 0 && st.Bavail == 0
+	return unix.Fstatfs(int(fd), &st) == nil && st.Blocks > 0 && st.Bavail <= min(few, st.Blocks/64)
 }
 
 // ignoringEINTR makes the call again while a signal interrupts it.
