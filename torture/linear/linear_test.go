@@ -94,6 +94,12 @@ func writing(off, n int, tag byte) Op {
 	return Op{Call: Call{Kind: WriteAt, Off: off, N: n, Tag: tag}, Got: int64(n)}
 }
 
+// byOther is a write through another descriptor.
+func byOther(o Op) Op {
+	o.Kind = OtherWrite
+	return o
+}
+
 func cutting(kind Kind, size int) Op { return Op{Call: Call{Kind: kind, Off: size}} }
 
 func sized(kind Kind, size int64) Op { return Op{Call: Call{Kind: kind}, Got: size} }
@@ -123,6 +129,9 @@ func TestCheck(t *testing.T) {
 		{"a write that a cut loses", 4, false, []Op{cutting(OtherTruncate, 1), writing(2, 1, 100), sized(Stat, 1)}, Linearizable},
 		{"a write that is lost", 4, false, []Op{writing(3, 1, 100), reading(3, 1, "", Run{1, 4})}, Illegal},
 		{"a size that lags behind a write under way", 2, false, []Op{writing(2, 2, 100).at(1, 9), reading(0, 4, "", Run{1, 1}, Run{1, 2}, Run{2, 100}).at(2, 3), sized(Size, 2).at(4, 5)}, Torn},
+		{"a size that lags behind a Stat under way", 2, false, []Op{
+			writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 8), byOther(writing(4, 1, 101)).at(3, 4), sized(Size, 2).at(5, 6)}, Torn},
+		{"a size that lags behind a Stat", 2, false, []Op{writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 3), sized(Size, 2).at(5, 6)}, Illegal},
 		{"a size that lags behind", 2, false, []Op{writing(2, 2, 100), sized(Size, 2)}, Illegal},
 		{"a write after Close", 2, false, []Op{closing, writing(0, 1, 100)}, Illegal},
 		{"a write beside Close, done after it", 2, false, []Op{closing.at(2, 3), writing(0, 1, 100).at(1, 9), {Call: Call{Kind: OtherRead}, Got: 2, Runs: []Run{{1, 1}, {1, 2}}, Begin: 4, End: 5}}, Torn},

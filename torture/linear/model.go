@@ -152,7 +152,11 @@ func (m *model) ownStep(s state, e event) []state {
 	case Size:
 		return append(only(e.got == s.known, s), only(e.got == len(s.data), s.noticed())...)
 	case Stat:
-		return only(e.err == "" && e.got == len(s.data), s.noticed())
+		ok := e.err == "" && e.got == len(s.data)
+		if !e.lags {
+			s = s.noticed()
+		}
+		return only(ok, s)
 	case Close:
 		s.closed = true
 		return only(e.err == "", s)
@@ -223,7 +227,9 @@ func (m *model) seek(s state, e event) []state {
 		from = s.cursor
 	case io.SeekEnd:
 		from = len(s.data)
-		s = s.noticed()
+		if !e.lags {
+			s = s.noticed()
+		}
 	}
 	s.cursor = from + e.Off
 	return only(e.err == "" && e.got == s.cursor, s)
