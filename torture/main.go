@@ -43,7 +43,7 @@ var parts = []part{
 	{"failing", "storage that fails, file systems that are full", 2 * time.Minute, []need{root, fuseDevice, loop}, runFailing},
 	{"stall", "a page that takes its time, and the scheduler", time.Minute, []need{root, fuseDevice}, runStall},
 	{"long", "what an hour of everything leaves behind", 3 * time.Minute, nil, runLong},
-	{"hazards", "the table of hazards, and the tests that it names here", 2 * time.Minute, []need{goTool}, runHazards},
+	{"hazards", "the table of hazards, and the tests that it names here", 5 * time.Minute, []need{goTool}, runHazards},
 	{"stress", "the library's tests under a hostile runtime", 6 * time.Minute, []need{goTool}, runStress},
 }
 

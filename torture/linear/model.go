@@ -153,10 +153,7 @@ func (m *model) ownStep(s state, e event) []state {
 		return append(only(e.got == s.known, s), only(e.got == len(s.data), s.noticed())...)
 	case Stat:
 		ok := e.err == "" && e.got == len(s.data)
-		if !e.lags {
-			s = s.noticed()
-		}
-		return only(ok, s)
+		return append(only(ok, s.noticed()), only(ok && e.lags, s)...)
 	case Close:
 		s.closed = true
 		return only(e.err == "", s)
@@ -227,9 +224,7 @@ func (m *model) seek(s state, e event) []state {
 		from = s.cursor
 	case io.SeekEnd:
 		from = len(s.data)
-		if !e.lags {
-			s = s.noticed()
-		}
+		s = s.noticed()
 	}
 	s.cursor = from + e.Off
 	return only(e.err == "" && e.got == s.cursor, s)

@@ -3,7 +3,6 @@
 package linear
 
 import (
-	"io"
 	"math"
 	"slices"
 )
@@ -19,8 +18,8 @@ import (
 // it, also where the call returns os.ErrClosed. An os.File is no different. But
 // no call succeeds that began after some call had returned os.ErrClosed.
 //
-// A call that changes the size, or asks for it, is done when it returns. Until then
-// the size that the Region knows may be the old one or the new one. A call that asked the system
+// A call that changes the size is done when it returns. Until then the size that the
+// Region knows may be the old one or the new one. So it is beside a Stat. A call that asked the system
 // while somebody else changed the size may tell the Region the size from before.
 //
 // When somebody else cuts the file, the size changes first, and then the pages go.
@@ -163,12 +162,6 @@ func (m *model) stepPart(s state, e event) (next []state) {
 	case tells:
 		if e.Kind == Truncate { // known before it is so, too
 			s.known = e.Off
-			return []state{s}
-		}
-		if e.Kind == Stat || e.Kind == Seek {
-			if s.known = e.got; e.Kind == Seek {
-				s.known -= e.Off
-			}
 			return []state{s}
 		}
 		if at <= s.known { // it did not have to ask
@@ -334,7 +327,7 @@ func (t *tearer) effects(i int) []event {
 		if i == j || !o.beside(p) {
 			continue
 		}
-		e.lags = e.lags || p.Kind < OtherWrite
+		e.lags = e.lags || p.Kind < OtherWrite && (o.Kind != Stat || p.Kind == Size)
 		if t.meets(o, p) {
 			torn = true
 			e.part.cut = e.part.cut || o.Err == errFault || p.Kind == Truncate || p.Kind == OtherTruncate
@@ -356,9 +349,8 @@ func (t *tearer) effects(i int) []event {
 		first, then := e, e
 		first.part, then.part = part{kind: cuts}, part{kind: drops}
 		return []event{first, then}
-	case Truncate, Stat, Seek:
-		asks := o.Kind != Seek || o.Whence == io.SeekEnd
-		if e.lags && asks && !refused {
+	case Truncate:
+		if e.lags && !refused {
 			return []event{e, {Call: e.Call, part: part{kind: tells}}}
 		}
 	}
