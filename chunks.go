@@ -63,12 +63,19 @@ func (r *Region) ViewChunks(off, n, size, overlap int64, fn func(off int64, b []
 	if size < 0 || overlap < 0 || overlap >= size {
 		return wrap("view", r.name, fmt.Errorf("pieces of %d bytes that overlap by %d: %w", size, overlap, syscall.EINVAL))
 	}
+	unmapped := r.neverOrSizeless()
+	if unmapped == nil {
+		_, unmapped = r.mapped()
+	}
+	if n != 0 && r.viewsCopy(unmapped) {
+		return r.copyChunks(off, n, size, overlap, fn)
+	}
 	length, err := r.checkRange(off, n)
 	if err != nil {
 		return wrap("view", r.name, err)
 	}
 	if length == 0 && n != 0 && r.neverOrSizeless() != nil {
-		return r.View(off, n, func(b []byte) error { return fn(off, b) }) // the copy, or why there is none
+		return r.View(off, n, func([]byte) error { return nil }) // why there are no bytes
 	}
 	at, end := off, off+length
 	var failed error // of fn
@@ -92,6 +99,38 @@ func (r *Region) ViewChunks(off, n, size, overlap int64, fn func(off int64, b []
 		at = next - overlap
 	}
 	return nil
+}
+
+// copyChunks is ViewChunks where a View shows a copy. How much there is says the
+// reading alone: the size of such a file may be made up.
+func (r *Region) copyChunks(off, n, size, overlap int64, fn func(off int64, b []byte) error) error {
+	length, err := r.copyLength(off, n)
+	if err != nil {
+		return wrap("view", r.name, r.closedOr(err))
+	}
+	for at, end := off, off+length; ; {
+		want := size
+		if length != ToEnd {
+			want = min(size, end-at)
+		}
+		b, err := r.readRange(at, want)
+		got := int64(len(b))
+		if err == nil && got < want && n != ToEnd {
+			err = fmt.Errorf("no range of %d bytes at %d: %w", n, off, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return wrap("view", r.name, r.closedOr(err))
+		}
+		if at == off && got > 0 || got > overlap {
+			if err := r.callGuarded(b[:got:got], func(b []byte) error { return fn(at, b) }); err != nil {
+				return err
+			}
+		}
+		if at += got; got < want || length != ToEnd && at == end {
+			return nil
+		}
+		at -= overlap
+	}
 }
 
 // startReading starts the reading of a range that is not known to be resident.

@@ -294,3 +294,50 @@ func TestFormat(t *testing.T) {
 		t.Errorf("nil and zero: %s", got)
 	}
 }
+
+// TestViewChunksOfCopies: where a View shows a copy ViewChunks shows pieces of it.
+func TestViewChunksOfCopies(t *testing.T) {
+	for _, name := range []string{"/proc/cpuinfo", "/proc/self/limits", "/sys/kernel/mm/transparent_hugepage/enabled", "/dev/zero", ""} {
+		want, opts := []byte(nil), &mmap.Options{}
+		n := int64(mmap.ToEnd)
+		switch name {
+		case "":
+			want, opts.Access = pattern(1, 20_000), mmap.AccessDescriptor
+			name = newFile(t, want)
+		case "/dev/zero":
+			want, n = make([]byte, 1000), 1000
+		default:
+			var err error
+			if want, err = os.ReadFile(name); err != nil {
+				continue // another system
+			}
+		}
+		if _, err := os.Stat(name); err != nil {
+			continue
+		}
+		r := openRegion(t, name, os.O_RDONLY, opts)
+		var got []byte
+		pieces := 0
+		err := r.ViewChunks(0, n, 100, 10, func(off int64, b []byte) error {
+			pieces++
+			if len(b) > 100 || off > int64(len(got)) {
+				t.Fatalf("%s: %d bytes at %d after %d", name, len(b), off, len(got))
+			}
+			got = append(got[:off], b...)
+			return nil
+		})
+		if err != nil || len(got) != len(want) || name != "/proc/cpuinfo" && !bytes.Equal(got, want) {
+			t.Errorf("%s: %d of %d bytes, %v", name, len(got), len(want), err)
+		}
+		if least := (len(want) + 89) / 90; pieces < least-1 {
+			t.Errorf("%s: %d pieces", name, pieces)
+		}
+		if n != mmap.ToEnd {
+			continue
+		}
+		err = r.ViewChunks(0, int64(len(want))+5000, 100, 0, func(int64, []byte) error { return nil })
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: more than there is: %v", name, err)
+		}
+	}
+}

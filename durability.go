@@ -20,7 +20,7 @@ func (r *Region) storedEnd() *atomic.Int64 {
 // answersForStores reports whether a cut by somebody else could take bytes that
 // Flush answers for. mu is held.
 func (r *Region) answersForStores() bool {
-	return r.storedEnd().Load() > 0 || r.escapedEnd.Load() > 0
+	return r.storedEnd().Load() > 0 || r.flushEnd > 0 || r.escapedEnd.Load() > 0
 }
 
 // shrinkEnds lowers the end to size, for our own Truncate, in a new counter: a

@@ -122,6 +122,18 @@ type loss struct {
 	stored    bool  // there certainly were stores
 }
 
+// and returns what an earlier loss, if there was one, and a new one took together.
+// What was certainly stored counts for more than what was handed out.
+func (l *loss) and(next loss) *loss {
+	switch {
+	case l == nil || next.stored && !l.stored:
+		return &next
+	case l.stored && !next.stored:
+		return l
+	}
+	return &loss{min(l.size, next.size), max(l.end, next.end), l.stored}
+}
+
 // error returns what Flush says of it.
 func (l *loss) error() error {
 	if l.stored {

@@ -132,3 +132,11 @@ func Known(r *Region, off, n int64) bool {
 	m := r.m.Load()
 	return m != nil && m.backs(off, n) && m.residency.resident.Contains(m.pageRange(off, n))
 }
+
+// FlushUnderWay reports whether a Flush has taken over what it answers for, and has
+// not yet looked whether all of that is there.
+func FlushUnderWay(r *Region) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.flushEnd > 0
+}

@@ -27,7 +27,7 @@ func (r *Region) Stat() (fs.FileInfo, error) {
 		return nil, wrap("stat", r.name, err)
 	}
 	info, err := r.f.Stat()
-	if err == nil && r.neverMapped == nil {
+	if err == nil {
 		r.noteFileSize(info.Size())
 	}
 	return info, err

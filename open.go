@@ -219,6 +219,7 @@ func newRegionOf(d descriptor, flag int, k fileKind, o Options) (*Region, error)
 			opened: true, fdWritable: sys.Writable(flag), ownOffset: k.own, serve: o.Access,
 			appendMode: flag&os.O_APPEND != 0 && !o.Private,
 			syncWrites: flag&(os.O_SYNC|sys.DataSync) != 0,
+			direct:     flag&sys.Direct != 0,
 			incoherent: !d.coherent(),
 			unsized:    !k.sized(), neverMapped: k.neverMapped(flag, o),
 		},

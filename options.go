@@ -109,8 +109,8 @@ const (
 	AccessMemory
 
 	// AccessDescriptor never maps the file: every read and write is a
-	// system call, as that of an [os.File]. Options that are about memory
-	// are refused with it.
+	// system call, as that of an [os.File]. Options that guarantee something
+	// of memory are refused with it; hints do nothing.
 	AccessDescriptor
 )
 

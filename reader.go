@@ -74,6 +74,9 @@ func (r *Region) readPopulated(m *mapping, p []byte, off int64, how reading) (n 
 	if r.permittedPrefix(off, int64(len(p)), sys.Read) < int64(len(p)) || r.anyReleased(off, int64(len(p))) {
 		return r.readFallback(p, off, how)
 	}
+	if len(p) > maxPopulate && m.overlaps(p, off) {
+		return r.readApart(p, func(q []byte) (int, error) { return r.readPopulated(m, q, off, how) })
+	}
 	for n < len(p) {
 		part, at := p[n:min(len(p), n+maxPopulate)], off+int64(n)
 		if size := int64(len(part)); at+size > m.readLimit.Load() && !r.isResident(m, at, size) {
@@ -133,12 +136,7 @@ func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 		return n, firstError(err, wrap("read", r.name, syscall.EACCES))
 	}
 	if m := r.m.Load(); m != nil && m.overlaps(p, off) {
-		q := make([]byte, len(p))
-		n, err := r.readFallback(q, off, how)
-		if got := copyChunks(dataPtr(p), dataPtr(q), n, maxCopy); got < n {
-			return got, wrap("read", r.name, sys.Fault) // as the kernel says of such a p
-		}
-		return n, err
+		return r.readApart(p, func(q []byte) (int, error) { return r.readFallback(q, off, how) })
 	}
 	r.syncExposed(off, int64(len(p)))
 	n, err := r.readWindow(p, off, how)
@@ -152,6 +150,17 @@ func (r *Region) readFallback(p []byte, off int64, how reading) (int, error) {
 		if m := r.m.Load(); m != nil && m.backs(off, int64(n)) {
 			r.markResident(m, off, int64(n))
 		}
+	}
+	return n, err
+}
+
+// readApart reads into memory apart from p, which may share bytes with what is read,
+// and copies what came: a read in pieces would find what it has written.
+func (r *Region) readApart(p []byte, read func(q []byte) (int, error)) (int, error) {
+	q := make([]byte, len(p))
+	n, err := read(q)
+	if got := copyChunks(dataPtr(p), dataPtr(q), n, maxCopy); got < n {
+		return got, wrap("read", r.name, sys.Fault) // as the kernel says of such a p
 	}
 	return n, err
 }
@@ -241,6 +250,9 @@ func (r *Region) readMemoryOnly(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), size-off)]
+	if m.overlaps(want, off) {
+		return r.readApart(p, func(q []byte) (int, error) { return r.readMemoryOnly(q, off) })
+	}
 	if r.f != nil {
 		_ = r.bringIn(m, off, int64(len(want))) // what waits, waits there
 	}
@@ -329,6 +341,9 @@ func (r *Region) readAtCursor(m *mapping, p []byte, off int64) (int, error) {
 
 // readAtFDCursor is Read when the cursor is the descriptor's.
 func (r *Region) readAtFDCursor(p []byte) (int, error) {
+	if m := r.m.Load(); m != nil && m.contains(p) {
+		return r.readApart(p, r.readAtFDCursor)
+	}
 	if !r.unsized {
 		r.syncExposed(0, r.size.Load())
 	}
@@ -371,8 +386,10 @@ func (r *Region) ReadByte() (byte, error) {
 func (r *Region) readByteSlow() (byte, error) {
 	buf := bufferPool.Get().(*copyBuffer)
 	defer bufferPool.Put(buf)
-	_, err := r.Read(buf[:1])
-	return buf[0], err
+	if n, err := r.Read(buf[:1]); n == 0 {
+		return 0, err
+	}
+	return buf[0], nil
 }
 
 // At returns the byte at index i, as an index into a slice does: out of range

@@ -542,3 +542,51 @@ func TestReasonAtEdge(t *testing.T) {
 		}
 	}
 }
+
+// TestReadOverlapsInPieces: a read into the Region's own bytes is that of bytes that
+// lie apart, whatever way it goes.
+func TestReadOverlapsInPieces(t *testing.T) {
+	needsMemory(t)
+	const size = 3 << 20
+	for what, c := range map[string]struct {
+		flag int
+		opts *mmap.Options
+	}{
+		"cursor of the descriptor": {os.O_RDWR | os.O_APPEND, &mmap.Options{}},
+		"memory":                   {os.O_RDWR, &mmap.Options{Access: mmap.AccessMemory}},
+		"private":                  {os.O_RDONLY, &mmap.Options{Private: true}},
+		"shared":                   {os.O_RDWR, &mmap.Options{}},
+	} {
+		for _, by := range []string{"Read", "ReadAt"} {
+			if c.flag&os.O_APPEND != 0 && sys.MappingPinsSize {
+				continue // such a handle maps no memory that can be stored to
+			}
+			r := openMapped(t, newFile(t, pattern(1, size)), c.flag, c.opts)
+			b := r.Bytes()
+			want := string(b[:size-100])
+			var n int
+			var err error
+			if by == "Read" {
+				n, err = r.Read(b[100:])
+			} else {
+				n, err = r.ReadAt(b[100:], 0)
+			}
+			if n != len(want) || err != nil || string(b[100:]) != want {
+				t.Errorf("%s, %s: %d, %v, or smeared", what, by, n, err)
+			}
+		}
+	}
+}
+
+// TestReadByteAtEnd: the byte beside an error is 0.
+func TestReadByteAtEnd(t *testing.T) {
+	full := openRegion(t, newFile(t, pattern(1, 100)), os.O_RDONLY, nil)
+	if _, err := io.Copy(struct{ io.Writer }{io.Discard}, full); err != nil { // fills the pool's buffers
+		t.Fatal(err)
+	}
+	for range 100 {
+		if c, err := openRegion(t, newFile(t, nil), os.O_RDONLY, nil).ReadByte(); c != 0 || err != io.EOF {
+			t.Fatalf("%d, %v", c, err)
+		}
+	}
+}

@@ -84,6 +84,7 @@ type backing struct {
 	fdWritable  bool   // the descriptor allows writing
 	appendMode  bool   // O_APPEND: the descriptor says where a Write goes
 	syncWrites  bool   // O_SYNC, O_DSYNC: writes go through the descriptor
+	direct      bool   // O_DIRECT: reads and writes are of whole blocks
 	unsized     bool   // not a file with a size: everything goes through the descriptor
 	ownOffset   bool   // the descriptor's offset is ours to move
 	serve       Access // who serves reads and writes, as the caller wants it
@@ -137,6 +138,7 @@ type sizing struct {
 	sizeStale      atomic.Bool  // the file is at least so long: an append of ours did not ask
 	fdCalls        atomic.Int32 // calls that memory might have served
 	pendingExtends atomic.Int32 // writes past the end under way that must find the EOF page clean
+	unmappable     int64        // the size at which the last attempt to map failed, if it did; guarded by mu
 	eofPage        sys.EOFPage  // known while mapped; guarded by mu
 	eofPageDirty   bool         // bytes may have been stored behind the end, and would show; guarded by mu
 }

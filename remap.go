@@ -39,8 +39,14 @@ func (r *Region) mappedLocked() (*mapping, error) {
 		r.size.Store(r.clampToWindow(info.Size)) // without a mapping there is nothing else to publish
 	}
 	m, err := r.remap(r.size.Load(), 0)
-	r.mapErr = notMapped(err)
+	r.noteMapped(r.size.Load(), err)
 	return m, r.mapErr
+}
+
+// noteMapped notes how an attempt to map the Region went when it had size bytes.
+// mu is held.
+func (r *Region) noteMapped(size int64, err error) {
+	r.mapErr, r.unmappable = notMapped(err), size
 }
 
 // remap maps the Region's bytes, of which there are or will be size, and makes
@@ -232,7 +238,7 @@ func (r *Region) mappedToEndLocked() (*mapping, error) {
 		return m, err
 	}
 	m, err = r.remap(r.size.Load(), 0)
-	r.mapErr = notMapped(err)
+	r.noteMapped(r.size.Load(), err)
 	return m, r.mapErr
 }
 

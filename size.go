@@ -18,7 +18,8 @@ func (r *Region) setSize(size int64) {
 		}
 	case size > old && m != nil:
 		if size > m.capacity && sys.MapsPastEOF && r.sizeToRemap(size) {
-			if grown, err := r.remap(size, 0); err == nil {
+			grown, err := r.remap(size, 0)
+			if r.noteMapped(size, err); err == nil {
 				m = grown
 			} // what does not fit stays with the descriptor
 		}
@@ -32,7 +33,7 @@ func (r *Region) setSize(size int64) {
 // After a failure it waits until the file is twice as long: a process that has
 // no addresses left must not ask for some at each append. mu is held.
 func (r *Region) sizeToRemap(size int64) bool {
-	return r.mapErr == nil || size/2 >= r.m.Load().capacity
+	return r.mapErr == nil || size/2 >= r.unmappable
 }
 
 // lockGrowth pins what came with growth from old to size, where the caller
@@ -121,9 +122,9 @@ func (r *Region) noteShrink(old, size int64) {
 	escaped := min(r.escapedEnd.Load(), old)
 	switch {
 	case size < dirty:
-		r.lost = &loss{size, dirty, true}
-	case r.lost == nil && size < escaped:
-		r.lost = &loss{size, escaped, false}
+		r.lost = r.lost.and(loss{size, dirty, true})
+	case size < escaped:
+		r.lost = r.lost.and(loss{size, escaped, false})
 	}
 }
 

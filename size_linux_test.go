@@ -8,8 +8,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed-93fed273/mmap"
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-93fed273/mmap"
 )
 
 // TestTruncateToKnownSize: a Truncate to the size that the Region knows makes a
@@ -138,5 +139,16 @@ func TestCloseZeroesEOFPage(t *testing.T) {
 				t.Errorf("%q is left (%v)", bytes.Trim(got, "\x00"), err)
 			}
 		})
+	}
+}
+
+// TestStatTellsUnmapped: Stat publishes the size of a Region that is never mapped too.
+func TestStatTellsUnmapped(t *testing.T) {
+	for _, flag := range []int{os.O_RDWR, os.O_WRONLY} {
+		r := openRegion(t, newFile(t, pattern(1, 5000)), flag, &mmap.Options{Access: mmap.AccessDescriptor})
+		cutFile(t, r.Name(), 100)
+		if info, err := r.Stat(); err != nil || info.Size() != 100 || r.Size() != 100 {
+			t.Errorf("flag %#x: Stat %v, Size %d", flag, err, r.Size())
+		}
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/seed-93fed273/mmap"
 )
 
 // TestFlushReleased: what was written where memory was released is flushed by
@@ -133,6 +136,89 @@ func TestFlushPastRoom(t *testing.T) {
 		}
 		if after, err := r.CacheStat(far, 5000); err != nil || after.Dirty > 0 {
 			t.Errorf("after Flush: %+v, %v", after, err)
+		}
+	}
+}
+
+// TestFlushAfterTwoCuts: what a cut took stays taken when the file grows again and
+// is cut once more, above.
+func TestFlushAfterTwoCuts(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		r := openRegion(t, newFile(t, pattern(1, 5000)), os.O_RDWR, nil)
+		if stored {
+			if err := r.View(0, mmap.ToEnd, func(b []byte) error { b[1000]++; b[4000]++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			r.Bytes()[1000]++
+		}
+		sizes := []int64{100, 5000, 3000}
+		if !stored {
+			sizes = []int64{3000, 100, 5000}
+		}
+		for _, size := range sizes {
+			cutFile(t, r.Name(), size)
+			if _, err := r.Refresh(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.FlushRange(0, 2000); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("stored %v: byte 1000 is lost, and FlushRange says %v", stored, err)
+		}
+	}
+}
+
+// TestFlushAfterTruncateInView: a store in a View that goes on after the Region's own
+// Truncate and Flush is one that Flush answers for.
+func TestFlushAfterTruncateInView(t *testing.T) {
+	r := openRegion(t, newFile(t, pattern(1, 5000)), os.O_RDWR, nil)
+	err := r.View(0, mmap.ToEnd, func(b []byte) error {
+		if err := errors.Join(r.Truncate(4000), r.Flush()); err != nil {
+			return err
+		}
+		b[3000]++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cutFile(t, r.Name(), 100)
+	if err := r.Flush(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("byte 3000 is lost, and Flush says %v", err)
+	}
+}
+
+// TestFlushBesideTruncate: the Region's own Truncate, beside a Flush under way, does
+// not hide that somebody else cut the file.
+func TestFlushBesideTruncate(t *testing.T) {
+	const size = 64 << 20
+	name := newFile(t, nil)
+	for range 4 {
+		cutFile(t, name, 0)
+		cutFile(t, name, size)
+		r := openRegion(t, name, os.O_RDWR, nil)
+		err := r.View(0, mmap.ToEnd, func(b []byte) error {
+			for i := 0; i < len(b); i += 4096 {
+				b[i]++
+			}
+			b[size-1]++
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- r.Flush() }()
+		for !mmap.FlushUnderWay(r) && len(done) == 0 {
+			runtime.Gosched()
+		}
+		cutFile(t, name, size-8192)
+		underWay := mmap.FlushUnderWay(r) // it has not looked for the size yet
+		if err := r.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; underWay && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("the last byte is lost, and Flush says %v", err)
 		}
 	}
 }

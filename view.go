@@ -63,12 +63,22 @@ func (r *Region) View(off, n int64, fn func(b []byte) error) error {
 	}
 	if r.mayBeStored() {
 		m.noteStore(off + n) // a Flush inside fn counts on it
-		defer m.noteStore(off + n)
+		defer r.noteStored(m, off+n)
 	}
 	err = r.callGuarded(m.bytes(off, n), fn)
 	runtime.KeepAlive(m)
 	r.syncIncoherent(off, n)
 	return err
+}
+
+// noteStored notes that something may have been stored to m up to end. If our own
+// Truncate has replaced m meanwhile, what lies below the new end is in the file
+// still, and the new mapping's to answer for.
+func (r *Region) noteStored(m *mapping, end int64) {
+	m.noteStore(end)
+	if now := r.m.Load(); now != m && now != nil {
+		now.noteStore(min(end, r.size.Load()))
+	}
 }
 
 // lend is mappedRange for a View. That somebody is about to know the addresses is
@@ -265,23 +275,30 @@ func (r *Region) viewCopy(off, n int64, fn func(b []byte) error) error {
 // copyRange returns a copy of n bytes at off; n may be ToEnd.
 func (r *Region) copyRange(off, n int64) (b []byte, err error) {
 	toEnd := n == ToEnd
-	switch {
-	case off < 0, n < ToEnd, n > math.MaxInt64-off:
-		return nil, fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
-	case n == 0:
-		return []byte{}, nil
-	case r.unsized && (toEnd || !r.seekable()):
-		return nil, r.neverMapped
-	case !r.unsized && (r.currentSize() > 0 || !r.generated(r.base)):
-		n, err = r.resolveRange(off, n)
+	if n, err = r.copyLength(off, n); err != nil || n == 0 {
+		return []byte{}, err
 	}
-	if err == nil {
-		b, err = r.readRange(off, n)
-	}
+	b, err = r.readRange(off, n)
 	if err == nil && !toEnd && int64(len(b)) < n {
 		err = fmt.Errorf("no range of %d bytes at %d: %w", n, off, io.ErrUnexpectedEOF)
 	}
 	return b[:len(b):len(b)], err
+}
+
+// copyLength checks a range of which a copy is wanted, and returns its length:
+// ToEnd only if nothing tells.
+func (r *Region) copyLength(off, n int64) (int64, error) {
+	switch {
+	case off < 0, n < ToEnd, n > math.MaxInt64-off:
+		return 0, fmt.Errorf("no range of %d bytes at %d: %w", n, off, syscall.EINVAL)
+	case n == 0:
+		return 0, nil
+	case r.unsized && (n == ToEnd || !r.seekable()):
+		return 0, r.neverMapped
+	case !r.unsized && (r.currentSize() > 0 || !r.generated(r.base)):
+		return r.resolveRange(off, n)
+	}
+	return n, nil
 }
 
 // readRange reads n bytes at off, or up to the end of the file if that comes
@@ -293,6 +310,9 @@ func (r *Region) readRange(off, n int64) ([]byte, error) {
 	}
 	if n != ToEnd {
 		most = n
+	}
+	if r.direct && n > 0 {
+		return r.readDirect(off, n)
 	}
 	b := make([]byte, 0, max(n, 512))
 	for {
@@ -309,4 +329,17 @@ func (r *Region) readRange(off, n int64) ([]byte, error) {
 		}
 		b = append(b, 0)[:len(b)]
 	}
+}
+
+// readDirect is readRange for O_DIRECT, which wants all that it reads, and where it
+// puts it, to begin and end where pages do.
+func (r *Region) readDirect(off, n int64) ([]byte, error) {
+	lead := (r.base + off) & (pageSize - 1)
+	room := make([]byte, alignUp(lead+n)+pageSize)
+	room = room[-uintptr(dataPtr(room))&uintptr(pageSize-1):]
+	got, err := countRead(r.f.ReadAt(room[:alignUp(lead+n)], r.base+off-lead))
+	if err != nil && err != io.EOF {
+		return nil, underlyingError(err)
+	}
+	return room[min(lead, int64(got)):min(lead+n, int64(got))], nil
 }

@@ -1,7 +1,9 @@
 package mmap_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"syscall"
@@ -50,4 +52,33 @@ func TestViewPastRoom(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(hold)
+}
+
+// TestViewDirect: a View of a file that is read with O_DIRECT shows a copy, whatever
+// the range.
+func TestViewDirect(t *testing.T) {
+	data := pattern(1, 20_000)
+	r, err := mmap.OpenFile(newFile(t, data), os.O_RDONLY|syscall.O_DIRECT, 0, nil)
+	if err != nil {
+		t.Skip("no O_DIRECT: ", err)
+	}
+	defer r.Close()
+	for _, c := range [][2]int64{{0, mmap.ToEnd}, {5, 10}, {4096, 4096}, {19_999, 1}, {4095, 15_905}} {
+		off, end := c[0], c[0]+c[1]
+		if c[1] == mmap.ToEnd {
+			end = int64(len(data))
+		}
+		err := r.View(c[0], c[1], func(b []byte) error {
+			if !bytes.Equal(b, data[off:end]) {
+				t.Errorf("View(%d, %d) shows other bytes", c[0], c[1])
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("View(%d, %d): %v", c[0], c[1], err)
+		}
+	}
+	if err := r.View(19_999, 2, func([]byte) error { return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("past the end: %v", err)
+	}
 }

@@ -225,7 +225,10 @@ func (r *Region) writeFD(p []byte, off int64, counted bool) (n int, err error) {
 // onlyExtends reports whether all of p, at off, lies past the end of the file as
 // far as that is known, and nothing but the descriptor need be asked.
 func (r *Region) onlyExtends(p []byte, off int64) bool {
-	return off >= r.size.Load() && r.fdWritable && !r.explicitProt && r.window == 0 && !r.unsized &&
+	if m := r.m.Load(); m != nil && m.contains(p) {
+		return false // somebody may have made the file longer, so that p is what is written
+	}
+	return !r.incoherent && off >= r.size.Load() && r.fdWritable && !r.explicitProt && r.window == 0 && !r.unsized &&
 		!r.memoryOnly() && off <= math.MaxInt64-r.base-int64(len(p)) && r.attrs.get() == nil
 }
 
@@ -342,8 +345,12 @@ func (r *Region) checkCursorWrite(n int) error {
 	if r.closed.Load() || !r.fdWritable || r.unrestricted() {
 		return nil // the descriptor says what is wrong, if anything is
 	}
-	at, err := r.size.Load(), error(nil)
-	if !r.appendMode {
+	var at int64
+	var err error
+	if r.appendMode {
+		err = r.refreshSizeLocked()
+		at = r.size.Load()
+	} else {
 		at, err = r.f.Seek(0, io.SeekCurrent)
 	}
 	if err == nil && r.permittedPrefix(at, int64(n), sys.Write) < int64(n) {

@@ -173,3 +173,55 @@ func TestWritePartTooFar(t *testing.T) {
 		r.Close()
 	}
 }
+
+// TestAppendObeysProtect: an append goes where the file ends now, and protection is
+// looked for there.
+func TestAppendObeysProtect(t *testing.T) {
+	r := openRegion(t, newFile(t, pattern(1, 8192)), os.O_RDWR|os.O_APPEND, nil)
+	if err := r.Protect(0, 4096, mmap.ProtRead); err != nil {
+		t.Fatal(err)
+	}
+	cutFile(t, r.Name(), 100)
+	if n, err := r.Write([]byte("hello")); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("to a page that is protected: %d, %v", n, err)
+	}
+	r = openRegion(t, newFile(t, pattern(1, 9000)), os.O_RDWR|os.O_APPEND, nil)
+	if err := r.Protect(8192, 100, mmap.ProtRead); err != nil {
+		t.Fatal(err)
+	}
+	cutFile(t, r.Name(), 20_000)
+	if n, err := r.Write([]byte("hello")); err != nil {
+		t.Errorf("behind the page that is protected: %d, %v", n, err)
+	}
+}
+
+// TestWriteOwnBytesPastKnownEnd: bytes of the Region's own memory are written as they
+// were, also where they are in the way of what others have appended.
+func TestWriteOwnBytesPastKnownEnd(t *testing.T) {
+	r := openRegion(t, newFile(t, pattern(1, 8192)), os.O_RDWR, nil)
+	b := r.Bytes()
+	cutFile(t, r.Name(), 5000)
+	if _, err := r.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(r.Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(pattern(2, 3192), 5000); err != nil {
+		t.Fatal(err)
+	}
+	p := b[4900:7000]
+	want := string(p)
+	if _, err := r.Seek(5000, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.Write(p); n != len(p) || err != nil {
+		t.Fatal(n, err)
+	}
+	got := make([]byte, len(want))
+	if _, err := f.ReadAt(got, 5000); err != nil || string(got) != want {
+		t.Errorf("smeared, or %v", err)
+	}
+}

@@ -164,7 +164,7 @@ func (r *Region) mappedAtCursor(n int64) (*mapping, []byte) {
 	r.cursor.Lock()
 	defer r.cursor.Unlock()
 	off := r.cursor.off
-	if r.cursor.inFD || off >= r.size.Load() {
+	if r.cursor.inFD || !r.upToDate() || off >= r.size.Load() {
 		return nil, nil
 	}
 	m, err := r.mapped()
@@ -326,6 +326,9 @@ func (r *Region) copyRegion(src *Region, limit int64) (total int64, err error) {
 	}
 	if r.isClosed() {
 		return 0, wrap("write", r.name, os.ErrClosed) // before anything is taken from src
+	}
+	if err := src.checkValid(); err != nil {
+		return 0, err
 	}
 	if r != src && r.takesRanges() && src.givesRanges() {
 		total = r.copyRanges(src, limit)

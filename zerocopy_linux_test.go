@@ -2,6 +2,7 @@ package mmap_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -44,4 +45,36 @@ func openFifo(t *testing.T) *mmap.Region {
 		t.Skip(err)
 	}
 	return openRegion(t, name, os.O_RDWR, nil)
+}
+
+// TestWriteToPipeAfterCut: WriteTo a pipe, whose bytes the kernel takes from memory,
+// asks the descriptor when the clock has fired, as all readers do.
+func TestWriteToPipeAfterCut(t *testing.T) {
+	needsLearning(t)
+	r := openMapped(t, newFile(t, pattern(1, 20_000)), os.O_RDONLY, nil)
+	readKnown(t, r)
+	cutFile(t, r.Name(), 5000)
+	mmap.Tick()
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	go func() {
+		_, _ = r.WriteTo(to)
+		to.Close()
+	}()
+	if b, err := io.ReadAll(from); !bytes.Equal(b, pattern(1, 20_000)[:5000]) || err != nil {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
+// TestReadFromZeroRegion: the zero Region is no source, and no crash.
+func TestReadFromZeroRegion(t *testing.T) {
+	r := openRegion(t, newFile(t, nil), os.O_RDWR, nil)
+	for _, from := range []io.Reader{new(mmap.Region), &io.LimitedReader{R: new(mmap.Region), N: 5}} {
+		if n, err := r.ReadFrom(from); n != 0 || !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("%T: %d, %v", from, n, err)
+		}
+	}
 }
