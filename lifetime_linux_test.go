@@ -565,3 +565,39 @@ func TestQuarantineBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressLimitNoStorm: appends to a file that outgrew what addresses there are do
+// not each try to map it.
+func TestAddressLimitNoStorm(t *testing.T) {
+	needsMemory(t)
+	if cmd := child(t); cmd != nil {
+		t.Parallel()
+		succeed(t, cmd)
+		return
+	}
+	const mega = 1 << 20
+	unit := int64(mega) // as in TestAddressLimit
+	if unsafe.Sizeof(uintptr(0)) > 4 {
+		unit = 8 * mega
+	}
+	limit := syscall.Rlimit{Cur: addressesUsed(t) + uint64(256*unit), Max: ^uint64(0)}
+	if err := setAddressLimit(&limit); err != nil {
+		t.Skip("RLIMIT_AS cannot be set: ", err)
+	}
+	r := openRegion(t, newFile(t, pattern(1, mega)), os.O_RDWR, nil)
+	if err := r.View(0, 1, func([]byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Truncate(1024 * unit); err != nil {
+		t.Fatal(err)
+	}
+	first := mmap.ReadStats().MappingsFailed
+	for range 200 {
+		if _, err := r.WriteAt([]byte{1}, r.Size()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := mmap.ReadStats().MappingsFailed - first; n > 10 {
+		t.Errorf("%d attempts to map failed in 200 appends", n)
+	}
+}
