@@ -167,14 +167,18 @@ func whole(o outcome, n int) outcome {
 	return o
 }
 
-// byteAt is At, whose error is a panic.
+// byteAt is At, whose error is a panic: a fault, or, once the Region has noticed that
+// the file was cut, that of an index out of range.
 func byteAt(t target) (o outcome) {
 	r, ok := t.(*mmap.Region)
 	if !ok {
 		return whole(readAt(at, 1)(t), 1)
 	}
 	defer func() {
-		if v := recover(); v != nil {
+		v := recover()
+		if err, is := v.(runtime.Error); is && at >= r.Len() {
+			o.err = fmt.Errorf("%w: %w", err, io.ErrUnexpectedEOF)
+		} else if v != nil {
 			if o.err, ok = v.(*mmap.FaultError); !ok {
 				panic(v)
 			}
