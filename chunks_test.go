@@ -312,8 +312,8 @@ func TestViewChunksOfCopies(t *testing.T) {
 				continue // another system
 			}
 		}
-		if _, err := os.Stat(name); err != nil {
-			continue
+		if _, err := os.Stat(name); err != nil || runtime.GOOS == "windows" && opts.Access == 0 {
+			continue // Wine shows the files of the system below, and not as they are there
 		}
 		r := openRegion(t, name, os.O_RDONLY, opts)
 		var got []byte

@@ -86,6 +86,20 @@ func (r *Region) admit(m *mapping, off, n int64) bool {
 	return true
 }
 
+// noteUse marks [off, off+n), which was touched, as used, if that is of interest.
+func (r *Region) noteUse(m *mapping, off, n int64) {
+	if !addrspace.Limited() || r.memoryOnly() || n == 0 {
+		return
+	}
+	p := m.residency
+	first, end := p.unitRange(m.pageRange(off, n))
+	if p.units.Contains(first, end) {
+		p.touch(first, end)
+	} else {
+		p.strayed(first, end)
+	}
+}
+
 // sweepAll is what the clock does for the limit, and returns how long it will be until
 // it does so again.
 func sweepAll(regions []*Region, now time.Time) time.Duration {

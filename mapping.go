@@ -99,7 +99,7 @@ type residency struct {
 	units     bitmap.Set   // counted as in the process's memory
 	wanted    bitmap.Set   // units that were not let in since the last sweep
 	touched   bitmap.Set   // units used since the last sweep
-	dismissed bitmap.Set   // units that were taken out
+	dismissed bitmap.Set   // units that were taken out, and may have come back
 	unitLead  int64        // pages of the first unit that lie before the memory
 	blockLead int64        // pages of the first block that do
 	folios    atomic.Int32 // how often no more came in than was asked for, in a row

@@ -37,7 +37,6 @@ func (r *Region) isResident(m *mapping, off, n int64) bool {
 		return true // memory without a file waits for no storage
 	}
 	if m.residency.resident.Contains(lo, hi) {
-		m.noteUse(off, n)
 		return true
 	}
 	if r.noCachestat.Load() || addrspace.Limited() {

@@ -86,6 +86,7 @@ func (r *Region) readPopulated(m *mapping, p []byte, off int64, how reading) (n 
 			r.markResident(m, at, size)
 		}
 		c := m.load(part, at, maxCopy)
+		r.noteUse(m, at, int64(len(part)))
 		n += c
 		if c < len(part) {
 			m.forget(at, int64(len(part)))
@@ -105,6 +106,7 @@ func (r *Region) readPopulated(m *mapping, p []byte, off int64, how reading) (n 
 // descriptor.
 func (r *Region) readMapped(m *mapping, p []byte, off int64, how reading) (int, error) {
 	n := m.load(p, off, maxCopy)
+	r.noteUse(m, off, int64(len(p)))
 	if n == len(p) {
 		return n, nil
 	}

@@ -56,11 +56,23 @@ func (p *residency) admit(mem *addrspace.Range, first, end int64, force bool) bo
 }
 
 // stillAdmitted forgets the pages [lo, hi) if the clock dismissed some since they were
-// admitted.
+// admitted: see strayed.
 func (m *mapping) stillAdmitted(lo, hi int64) {
-	if p := m.residency; !p.units.Contains(p.unitRange(lo, hi)) {
+	p := m.residency
+	if first, end := p.unitRange(lo, hi); !p.units.Contains(first, end) {
 		m.forgetIn(&p.resident, &m.readLimit, lo, hi)
 		m.forgetIn(&p.writable, &m.writeLimit, lo, hi)
+		p.strayed(first, end)
+	}
+}
+
+// strayed notes that the units [first, end) may have come back after they were
+// dismissed, without being counted: inspect takes them out. Whoever touches memory
+// looks after that whether it still counts. So a touch either comes before the
+// units are taken out, or is noted here.
+func (p *residency) strayed(first, end int64) {
+	if addrspace.Limited() {
+		p.dismissed.Add(first, end)
 	}
 }
 
@@ -68,13 +80,6 @@ func (m *mapping) stillAdmitted(lo, hi int64) {
 func (p *residency) touch(first, end int64) {
 	if !p.touched.Contains(first, end) {
 		p.touched.Add(first, end)
-	}
-}
-
-// noteUse marks [off, off+n) as used, if that is of interest.
-func (m *mapping) noteUse(off, n int64) {
-	if addrspace.Limited() {
-		m.residency.touch(m.residency.unitRange(m.pageRange(off, n)))
 	}
 }
 
@@ -94,9 +99,8 @@ func (m *mapping) dismiss(first, end int64) {
 }
 
 // inspect takes out what nobody has counted in some blocks of the memory, in others each
-// second. A reader that had found a page known may have touched it after it was
-// dismissed, and a page that the system took out may have come back with its whole
-// folio.
+// second: what came back after it was dismissed (strayed), and what the system
+// brought: a page that it took out may have come back with its whole folio.
 func (m *mapping) inspect() {
 	const most = 64 // blocks: 128 MiB
 	p := m.residency

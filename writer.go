@@ -114,12 +114,13 @@ func (m *mapping) isWritable(off, n int64) bool {
 
 // storeMapped stores p, and reports whether all of it arrived.
 func (r *Region) storeMapped(m *mapping, p []byte, off int64) bool {
-	if m.store(p, off, maxCopy) < len(p) {
+	stored := m.store(p, off, maxCopy)
+	r.noteUse(m, off, int64(len(p)))
+	if stored < len(p) {
 		counters.served.Add(1)
 		m.forget(off, int64(len(p)))
 		return false
 	}
-	m.noteUse(off, int64(len(p)))
 	if end := off + int64(len(p)); end > m.dirtyEnd.Load() || m.idle.Load() {
 		m.noteStore(end)
 	}
