@@ -295,7 +295,7 @@ func (r *Region) Close() error {
 	r.m.Store(nil)
 	err := r.revokeAll()
 	if r.f != nil {
-		err = firstError(r.f.Close(), err)
+		err = firstError(sys.Close(r.f, r.conn), err)
 	}
 	r.closed.Store(true)
 	r.leave()

@@ -192,6 +192,7 @@ func Writable(flag int) bool {
 //	func Pwrite(fd uintptr, p []byte, off int64) (int, error) // as os.File.WriteAt, and counts what arrived before an error
 //	func MajorFaults() int64 // faults of this process that waited for storage so far; 0 where nobody tells
 //	func Control(f *os.File, conn syscall.RawConn, fn func(fd uintptr)) error // runs fn with a descriptor that stays open
+//	func Close(f *os.File, conn syscall.RawConn) error // f.Close, beside whatever calls; conn is f's
 //	func EOFPageOf(fd uintptr) EOFPage
 //	func IsRemote(fd uintptr) bool // where mappings of files on other hosts do not show what is written through the descriptor (Windows): this is one
 //	func AwaitWrites(fd uintptr) // every write to the file that had begun is done, and Stat counts it

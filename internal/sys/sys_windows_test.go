@@ -3,6 +3,10 @@ package sys
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -156,5 +160,45 @@ func TestRetryLocked(t *testing.T) {
 		if Transient(err) != is {
 			t.Errorf("Transient(%v) is %t", err, !is)
 		}
+	}
+}
+
+// TestCloseBesideReads: a Close comes back whatever reads and writes beside it. That
+// of package os in Go 1.26 does not: without the mend this waits for ever.
+func TestCloseBesideReads(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, make([]byte, 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 1000 {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := f.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		var calls atomic.Int64
+		for _, call := range []func([]byte, int64) (int, error){f.ReadAt, f.WriteAt, f.ReadAt, f.WriteAt} {
+			all.Go(func() {
+				for err := error(nil); err == nil; calls.Add(1) {
+					_, err = call(make([]byte, 10), 5)
+				}
+			})
+		}
+		all.Go(func() {
+			for calls.Load() < int64(round%16) { // then they are in the middle of it
+				runtime.Gosched()
+			}
+			if err := Close(f, conn); err != nil {
+				t.Error(err)
+			}
+			if err := Close(f, conn); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("a second Close: %v", err)
+			}
+		})
+		all.Wait()
 	}
 }

@@ -133,6 +133,10 @@ func TestCheck(t *testing.T) {
 			writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 8), byOther(writing(4, 1, 101)).at(3, 4), sized(Size, 2).at(5, 6)}, Torn},
 		{"a size that lags behind a Stat", 2, false, []Op{writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 3), sized(Size, 2).at(5, 6)}, Illegal},
 		{"a size that lags behind", 2, false, []Op{writing(2, 2, 100), sized(Size, 2)}, Illegal},
+		{"a size that a read saw in the middle of a write", 2, false, []Op{
+			reading(7, 2, errEOF).at(1, 5), byOther(writing(2, 3, 100)).at(2, 6), sized(Size, 4).at(7, 8)}, Torn},
+		{"a size in the middle of a write that nobody saw", 2, false, []Op{
+			reading(7, 2, errEOF), byOther(writing(2, 3, 100)), sized(Size, 4)}, Illegal},
 		{"a write after Close", 2, false, []Op{closing, writing(0, 1, 100)}, Illegal},
 		{"a write beside Close, done after it", 2, false, []Op{closing.at(2, 3), writing(0, 1, 100).at(1, 9), {Call: Call{Kind: OtherRead}, Got: 2, Runs: []Run{{1, 1}, {1, 2}}, Begin: 4, End: 5}}, Torn},
 		{"a write after a call said closed, beside Close", 2, false, []Op{

@@ -20,7 +20,8 @@ import (
 //
 // A call that changes the size is done when it returns. Until then the size that the
 // Region knows may be the old one or the new one. So it is beside a Stat. A call that asked the system
-// while somebody else changed the size may tell the Region the size from before.
+// while somebody else changed the size may tell the Region the size from before, or
+// one in the middle of what the other writes.
 //
 // When somebody else cuts the file, the size changes first, and then the pages go.
 // In between a Region may still show them.
@@ -332,6 +333,7 @@ func (t *tearer) effects(i int) []event {
 			torn = true
 			e.part.cut = e.part.cut || o.Err == errFault || p.Kind == Truncate || p.Kind == OtherTruncate
 		}
+		torn = torn || o.Kind == OtherWrite && p.Kind < OtherWrite // which may ask for the size meanwhile
 	}
 	switch o.Kind {
 	case ReadAt, Read, View:
