@@ -534,7 +534,8 @@ func useCut(t *testing.T, r *mmap.Region, data []byte, rng *rand.Rand) {
 	p := make([]byte, rng.IntN(len(data)-off)+1)
 	n := 0
 	var err error
-	switch rng.IntN(6) {
+	call := rng.IntN(6)
+	switch call {
 	case 0, 1:
 		n, err = r.ReadAt(p, int64(off))
 	case 2:
@@ -560,7 +561,8 @@ func useCut(t *testing.T, r *mmap.Region, data []byte, rng *rand.Rand) {
 	}
 	for i, b := range p[:n] {
 		if b != 0 && b != data[off+i] {
-			t.Errorf("foreign byte %d at %d", b, off+i)
+			t.Errorf("call %d for %d bytes at %d: %d came, %v; foreign at %d: %d, then %v; it should be %v", call, len(p), off, n, err,
+				off+i, b, p[i+1:min(i+20, n)], data[off+i:min(off+i+20, len(data))])
 			return
 		}
 	}

@@ -450,10 +450,16 @@ func gave(n int64, err error, data []byte) deviceResult {
 	return r
 }
 
-// readDevice reads n bytes.
+// readDevice reads n bytes. A read of /dev/zero and its like ends at a signal, of
+// which the Go runtime sends itself some, after a whole number of pages.
 func readDevice(u deviceUser, n int) deviceResult {
 	p := make([]byte, n)
 	got, err := u.Read(p)
+	for err == nil && got > 0 && got < n && got%os.Getpagesize() == 0 {
+		var more int
+		more, err = u.Read(p[got:])
+		got += more
+	}
 	return gave(int64(got), err, p[:got])
 }
 
