@@ -115,19 +115,16 @@ func (r *Region) diagnoseStore(off int64) error {
 		return err // it was cut since
 	}
 	var err error = sys.Fault
-	cerr := r.withFD(func(fd uintptr) { err = whyUnwritable(fd, r.base+off, page) })
+	cerr := r.withFD(func(fd uintptr) { err = whyUnwritable(fd, r.base+off) })
 	return r.closedOr(firstError(cerr, err))
 }
 
-// whyUnwritable asks the system why the byte at off of the file, which lies in
-// page, cannot be stored to.
-func whyUnwritable(fd uintptr, off int64, page []byte) error {
+// whyUnwritable asks the system why the byte at off of the file cannot be stored to.
+// That it can be by now says nothing: the file may have been cut for a moment. xfs
+// never counts its free blocks down to none, and a store fails for want of one while
+// fallocate(2) still finds it: so the last question is how many there are.
+func whyUnwritable(fd uintptr, off int64) error {
 	err := sys.Reserve(fd, off, 1)
-	if err == nil && sys.Populate(page, true) == nil {
-		// xfs never counts its free blocks down to none: a store fails for
-		// want of one while fallocate(2) still finds it.
-		return sys.NoSpace
-	}
 	if err == nil || errors.Is(err, errors.ErrUnsupported) {
 		err = sys.TryWrite(fd, off)
 	}
