@@ -119,7 +119,8 @@ func (a *arena) right(t *tenant, call string, off int64, got []byte) {
 	}
 	for i, b := range got {
 		if b != want[i] && !(t.file.scratch && b == 0) {
-			a.t.Errorf("%s of %s: foreign byte %d at %d, want %d", call, t.file.name, b, off+int64(i), want[i])
+			a.t.Errorf("%s of %s: %d bytes at %d: foreign at %d: %d, then %v; it should be %v", call, t.file.name, len(got), off,
+				off+int64(i), b, got[i+1:min(i+20, len(got))], want[i:min(i+20, len(want))])
 			return
 		}
 	}

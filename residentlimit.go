@@ -153,8 +153,9 @@ func (m *mapping) takeOutUncounted(lo, hi int64) (found bool) {
 	return found
 }
 
-// takeOut takes the units [first, end) out of the process's memory.
+// takeOut takes the units [first, end) out of the process's memory, unless the
+// addresses may be somebody else's by now.
 func (m *mapping) takeOut(first, end int64) {
 	lo, hi := m.residency.unitPages(first, end)
-	_ = sys.Advise(m.mem.Bytes()[lo<<pageShift:hi<<pageShift], sys.DontNeed)
+	m.mem.Mapped(func(b []byte) { _ = sys.Advise(b[lo<<pageShift:hi<<pageShift], sys.DontNeed) })
 }

@@ -292,7 +292,7 @@ func (r *Range) Escape() {
 // more, and the collector is called for once enough such have gathered.
 func (s *State) Supersede() {
 	if Limited() {
-		_ = sys.Advise(s.b, sys.DontNeed)
+		s.Mapped(func(b []byte) { _ = sys.Advise(b, sys.DontNeed) })
 	}
 	s.dismissAll()
 	account.mu.Lock()
