@@ -26,7 +26,7 @@ func TestUnfiltered(t *testing.T) {
 
 func TestAtLeast(t *testing.T) {
 	for release, want := range map[string]bool{
-		"6.5.0": true, "6.5-rc1": true, "6.18.44-fc": true, "7.0": true, "10.1": true,
+		"6.5.0": true, "6.5-rc1": true, "6.9.1": true, "6.19": true, "6.18.44-fc": true, "7.0": true, "9.1": true, "10.1": true,
 		"6.4.9": false, "5.15.0-91-generic": false, "4.4.0": false, "6": false, "": false, "x.y": false,
 	} {
 		if got := atLeast(release, 6, 5); got != want {
@@ -180,8 +180,10 @@ func TestCopyRangeRefused(t *testing.T) {
 		t.Skip("no seals: ", err)
 	}
 	from, to := newMemFile(t, 1), newMemFile(t, 1)
-	if n, err := CopyRange(to.Fd(), 0, from.Fd(), 0, 1); err != nil || n != 1 {
-		t.Skipf("it copies nothing here: %d, %v", n, err)
+	if n, err := CopyRange(to.Fd(), 0, from.Fd(), 0, 1); err != nil {
+		t.Skip("it copies nothing here: ", err)
+	} else if n != 1 {
+		t.Fatalf("of one byte %d were copied", n)
 	}
 	if _, err := CopyRange(sealed.Fd(), 0, from.Fd(), 0, 1); err != unix.EPERM {
 		t.Errorf("to a sealed file: %v", err)
@@ -200,4 +202,107 @@ func newMemFile(t *testing.T, size int64) *os.File {
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// TestPipe: what fills a pipe is what is drained from it, and nothing more.
+func TestPipe(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	p, err := NewPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := unix.Write(ends[0], []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if n, done, err := p.Fill(uintptr(ends[1]), 5); n != 5 || !done || err != nil {
+		t.Skipf("the kernel moves nothing here: %d, %v, %v", n, done, err)
+	}
+	to := newMemFile(t, 10)
+	if n, err := p.Drain(to.Fd(), 3, 5); n != 5 || err != nil {
+		t.Errorf("drained %d, %v", n, err)
+	}
+	text := make([]byte, 10)
+	if _, err := to.ReadAt(text, 0); err != nil || string(text) != "\x00\x00\x00hello\x00\x00" {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+	if n, done, err := p.Fill(uintptr(ends[1]), 5); n != 0 || done || err != nil {
+		t.Errorf("without a byte to come: %d, %v, %v", n, done, err)
+	}
+}
+
+// TestCoherenceOf: files of memory change their own pages; of what is no file
+// system that is known, or no file at all, nothing is promised.
+func TestCoherenceOf(t *testing.T) {
+	if how := CoherenceOf(newMemFile(t, 1).Fd()); how != Always {
+		t.Errorf("a file of memory: %v", how)
+	}
+	if how := CoherenceOf(^uintptr(0)); how != AfterRead {
+		t.Errorf("no file: %v", how)
+	}
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	if how := CoherenceOf(f.Fd()); how != AfterRead {
+		t.Errorf("a file of /proc: %v", how)
+	}
+}
+
+// TestMajorFaultsGrow: a page that comes from storage in a fault is counted.
+func TestMajorFaultsGrow(t *testing.T) {
+	f, text := scratch(t, 64*PageSize(), os.O_RDWR)
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		t.Skip(err)
+	}
+	b := mapped(t, f, 0, len(text), Read, 0)
+	in := make([]bool, 64)
+	if err := Resident(b, in); err != nil || in[32] {
+		t.Skip("not evicted, or nothing tells: ", err)
+	}
+	var before, after unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
+	loads(t, b, 32*PageSize())
+	if _ = unix.Getrusage(unix.RUSAGE_SELF, &after); after.Majflt == before.Majflt {
+		t.Skip("the fault did not wait")
+	}
+	if n := MajorFaults(); n < int64(after.Majflt) {
+		t.Errorf("%d faults, and there were %d", n, after.Majflt)
+	}
+}
+
+// TestNanoseconds: times that differ by whole seconds differ.
+func TestNanoseconds(t *testing.T) {
+	if n := nanoseconds(unix.NsecToTimespec(3e9 + 7)); n != 3e9+7 {
+		t.Error(n)
+	}
+}
+
+// TestGrowByAppending: the file ends where it was asked to, also when a single
+// byte is missing or none.
+func TestGrowByAppending(t *testing.T) {
+	for _, more := range []int64{0, 1, 2, 64 << 10, 64<<10 + 1} {
+		f := newMemFile(t, 10)
+		if err := growByAppending(f.Fd(), 10+more, func(_ uintptr, p []byte) (int, error) {
+			info, err := f.Stat()
+			if err != nil {
+				return 0, err
+			}
+			return f.WriteAt(p, info.Size())
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := f.Stat(); err != nil || info.Size() != 10+more {
+			t.Errorf("%d bytes more: %v, %v", more, info.Size(), err)
+		}
+	}
 }

@@ -148,6 +148,9 @@ func TestSizes(t *testing.T) {
 	if Mappable && (MaxMaps() < 100 || AddressSpace() < 1<<28) {
 		t.Errorf("MaxMaps() = %d, AddressSpace() = %d", MaxMaps(), AddressSpace())
 	}
+	if AddressSpace() > 1<<60 { // no processor has so many
+		t.Errorf("AddressSpace() = %d", AddressSpace())
+	}
 }
 
 func TestMapUnsupported(t *testing.T) {
