@@ -68,14 +68,53 @@ func TestLossIsNoticed(t *testing.T) {
 				t.Errorf("a fault reads one page: %v", readsOne())
 			}
 			readKnown(t, r)
-			for range mmap.CalmAfter {
+			for second := range mmap.CalmAfter {
 				if mmap.NoticeLoss(r) {
 					t.Fatal("a loss was noticed and there was none")
+				}
+				if second == mmap.CalmAfter-3 && readsOne() != (mine == nil) { // the clock itself may fire in between
+					t.Errorf("after a few seconds a fault reads one page: %v", readsOne())
 				}
 			}
 			if readsOne() {
 				t.Error("a fault still reads one page only")
 			}
 		})
+	}
+}
+
+// TestResidentLimitLetsInWhatIsUsed: while there is a limit no more comes into the
+// process than was asked for and what a fault maps with it; that much is known,
+// and nothing else. What fits a new limit stays.
+func TestResidentLimitLetsInWhatIsUsed(t *testing.T) {
+	needsLearning(t)
+	limitResident(t, 64*mmap.ResidentUnit)
+	before := mmap.ResidentBytes()
+	name := newFile(t, pattern(0, 32*int(mmap.ResidentUnit)))
+	r := openMapped(t, name, os.O_RDONLY, nil)
+	addr, _, _ := mmap.Memory(r)
+	if flags := smaps(t, addr)["VmFlags"]; !slices.Contains(strings.Fields(flags), "nh") {
+		t.Errorf("a fault may map a huge page: %s", flags)
+	}
+	page := int64(os.Getpagesize())
+	for range 4 { // the first may not be served from memory
+		if _, err := r.ReadAt(make([]byte, 10), 5*page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := mmap.ResidentBytes() - before; n > mmap.ResidentUnit {
+		t.Errorf("%d bytes count for one page", n)
+	}
+	in, err := mmap.PresentPages(r)
+	if err != nil {
+		t.Skip("nothing tells what the process has: ", err)
+	}
+	for i, is := range in {
+		if known := mmap.Known(r, int64(i)*page, 1); known != is {
+			t.Errorf("page %d is there: %v, known: %v", i, is, known)
+		}
+	}
+	if mmap.SetResidentLimit(mmap.ResidentBytes()); !mmap.Known(r, 5*page, 10) {
+		t.Error("what the limit allows was taken out")
 	}
 }

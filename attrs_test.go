@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/seed-93fed273/mmap/internal/addrspace"
 	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
@@ -176,4 +177,26 @@ func TestLayoutAdvices(t *testing.T) {
 			t.Errorf("%v makes a page %+v, and a new mapping %+v", a, want, got)
 		}
 	}
+}
+
+// TestLayoutOfShorterMemory: what the layout says of pages that the memory does not
+// have changes nothing and is no error.
+func TestLayoutOfShorterMemory(t *testing.T) {
+	n := Granularity()
+	mem, err := addrspace.Map(^uintptr(0), 0, int(n), sys.Read|sys.Write, sys.Anonymous, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, change := range []func(*pageAttr){
+		func(a *pageAttr) { a.denied = sys.Write },
+		func(a *pageAttr) { a.released = true },
+	} {
+		for _, start := range []int64{n, 2 * n} {
+			l := attrTable(nil).update(start, start+n, true, change)
+			if err, lockErr := l.apply(mem.Bytes(), sys.Read|sys.Write, n); err != nil || lockErr != nil {
+				t.Errorf("%+v: %v, %v", l, err, lockErr)
+			}
+		}
+	}
+	mem.Bytes()[n-1]++
 }

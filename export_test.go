@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/seed-93fed273/mmap/internal/addrspace"
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // Ledger is what the library counts of the ranges it got from the system.
@@ -139,4 +140,11 @@ func FlushUnderWay(r *Region) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.flushEnd > 0
+}
+
+// PresentPages returns which pages of r's mapping the process has.
+func PresentPages(r *Region) ([]bool, error) {
+	m := r.m.Load()
+	in := make([]bool, m.residency.n)
+	return in, sys.Present(m.mem.Bytes(), in)
 }

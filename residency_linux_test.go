@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,10 @@ func TestWritableWhileDirty(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.Write(make([]byte, 4*pageSize)); err != nil {
+	if _, err := f.Write(make([]byte, pageSize)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil { // no page is dirty but what the test writes
 		t.Fatal(err)
 	}
 	r, err := OpenFile(f.Name(), os.O_RDWR, 0, nil)
@@ -257,7 +261,7 @@ func TestBringIn(t *testing.T) {
 		"reading":    func(r *Region, m *mapping) bool { return r.readThrough(100, size-100) == nil },
 	} {
 		t.Run(what, func(t *testing.T) {
-			r, err := Open(name)
+			r, err := OpenFile(name, os.O_RDWR, 0, nil) // the mapping reaches past the end
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -339,5 +343,160 @@ func TestBlocksBecomeWritable(t *testing.T) {
 		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, data) {
 			t.Errorf("the file has other bytes (%v)", err)
 		}
+	}
+}
+
+// cachedPages opens a file of size bytes of which the given pages are cached, and
+// no others.
+func cachedPages(t *testing.T, size int64, pages ...int64) (*Region, *mapping) {
+	t.Helper()
+	if assumePages != assumeNothing {
+		t.Skip("nothing is learned")
+	}
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	m, err := r.mapped()
+	if err != nil {
+		t.Skip("this system does not map files: ", err)
+	}
+	unwatch(r)
+	cacheOnly(t, r, pages...)
+	return r, m
+}
+
+// cacheOnly evicts all pages of a Region's file but those given.
+func cacheOnly(t *testing.T, r *Region, pages ...int64) {
+	t.Helper()
+	_ = r.Advise(0, ToEnd, AdviceDontNeed)
+	if err := evict(r.Name()); err != nil {
+		t.Skip("nothing evicts: ", err)
+	}
+	f, err := os.Open(r.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM); err != nil {
+		t.Skip(err)
+	}
+	for _, page := range pages {
+		if _, err := f.ReadAt(make([]byte, 1), page*pageSize); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, err := r.Resident(0, ToEnd)
+	if err != nil {
+		t.Skip("nothing tells what is cached: ", err)
+	}
+	for page, is := range in {
+		if is != slices.Contains(pages, int64(page)) {
+			t.Skipf("page %d is cached: %v", page, is)
+		}
+	}
+	if _, err := r.CacheStat(0, 1); err != nil {
+		t.Skip("nothing tells how much is cached: ", err)
+	}
+}
+
+// TestProbe: of a block of pages that are all cached, all are known when one was
+// looked at; of one that lacks a page, or of another block, none.
+func TestProbe(t *testing.T) {
+	const next = probePages
+	for _, c := range []struct {
+		size   int64
+		cached []int64
+		at     int64 // the page that is looked at
+		known  []int64
+	}{
+		{3*pageSize + 1, []int64{0, 1, 2, 3}, 0, []int64{0, 1, 2, 3}},
+		{3*pageSize + 1, []int64{0, 1, 2}, 0, nil},
+		{3*pageSize + 1, []int64{0, 2, 3}, 3, nil},
+		{4 * pageSize, []int64{0, 1, 2, 3}, 2, []int64{0, 1, 2, 3}},
+		{4 * pageSize, []int64{0, 1, 2}, 0, nil},
+		{4*pageSize - 1, []int64{0, 1, 2, 3}, 1, []int64{0, 1, 2, 3}},
+		{(next + 2) * pageSize, []int64{next, next + 1}, next + 1, []int64{next, next + 1}},
+		{(next + 2) * pageSize, []int64{next, next + 1}, 0, nil},
+		{(next + 2) * pageSize, []int64{0, 1, next}, next, nil},
+	} {
+		t.Run(fmt.Sprint(c.size, c.cached, c.at), func(t *testing.T) {
+			r, m := cachedPages(t, c.size, c.cached...)
+			if is := r.isResident(m, c.at*pageSize, 1); is != (c.known != nil) {
+				t.Errorf("page %d is known: %v", c.at, is)
+			}
+			for page := range m.residency.n {
+				if is := m.residency.resident.Contains(page, page+1); is != slices.Contains(c.known, page) {
+					t.Fatalf("page %d is known: %v", page, is)
+				}
+			}
+		})
+	}
+}
+
+// TestLossOfSome: that half of the known pages are gone is noticed, wherever they are.
+func TestLossOfSome(t *testing.T) {
+	r, m := cachedPages(t, 64*pageSize)
+	for _, odd := range []int64{0, 1} {
+		m.add(&m.residency.resident, &m.readLimit, 0, 64*pageSize)
+		var some []int64
+		for page := odd; page < 64; page += 2 {
+			some = append(some, page)
+		}
+		cacheOnly(t, r, some...)
+		if !r.forgetLost(m) || m.readLimit.Load() > 0 || m.residency.resident.Any() && m.residency.resident.Count(0, 64) > 0 {
+			t.Error("every other page is gone, and all are still known")
+		}
+	}
+}
+
+// TestAgeForgetsBlocks: a block that lost a page is forgotten, and counted, and no
+// other.
+func TestAgeForgetsBlocks(t *testing.T) {
+	const next = probePages
+	r, m := cachedPages(t, (next+4)*pageSize, next, next+1, next+2, next+3)
+	m.add(&m.residency.resident, &m.readLimit, 0, (next+4)*pageSize)
+	m.residency.probed.Add(0, 2)
+	before := ReadStats().EvictedPages
+	r.age(m)
+	if n := m.residency.resident.Count(0, next); n > 0 || m.residency.probed.Contains(0, 1) {
+		t.Errorf("%d pages that are gone are known", n)
+	}
+	if !m.residency.resident.Contains(next, next+4) || !m.residency.probed.Contains(1, 2) {
+		t.Error("pages that are there were forgotten")
+	}
+	if n := ReadStats().EvictedPages - before; n < next {
+		t.Errorf("%d pages were found to be gone", n)
+	}
+}
+
+// TestForgetWholeWords: all is forgotten of a file whose blocks fill words of a bitmap.
+func TestForgetWholeWords(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(64 * probePages * pageSize); err != nil {
+		t.Skip(err)
+	}
+	r, err := Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	m, err := r.mapped()
+	if err != nil {
+		t.Skip("this system does not map files: ", err)
+	}
+	unwatch(r)
+	m.residency.probed.Add(0, 64)
+	if m.forgetFrom(0); m.residency.probed.Count(0, 64) > 0 {
+		t.Error("some blocks count as asked about")
 	}
 }

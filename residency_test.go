@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 	"weak"
+
+	"github.com/seed-93fed273/mmap/internal/addrspace"
+	"github.com/seed-93fed273/mmap/internal/sys"
 )
 
 // unwatch takes a Region off the clock, so that it ages when a test says so.
@@ -91,4 +94,74 @@ func TestBoundsBelowBacked(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.setLimits(m, size)
+}
+
+// TestUnitsAndBlocks compares units and blocks with what they are: the pages whose
+// addresses lie in the same 64 KiB, and in the same table.
+func TestUnitsAndBlocks(t *testing.T) {
+	whole := func(lead, n, lo, hi int64, shift int) (first, end int64) {
+		for first = lo; first > 0 && (lead+first-1)>>shift == (lead+lo)>>shift; first-- {
+		}
+		for end = hi; end < n && (lead+end)>>shift == (lead+hi-1)>>shift; end++ {
+		}
+		return first, end
+	}
+	unit, block := int64(1)<<aroundShift, int64(1)<<blockShift
+	for _, lead := range []int64{0, 1, unit - 1, unit, block/2 + 3, block - 1} {
+		p := &residency{n: 2*block + 5, unitLead: lead % unit, blockLead: lead % block}
+		for lo := int64(0); lo < p.n; lo += 1 + lo%7 {
+			for _, hi := range []int64{lo + 1, lo + unit, lo + block + 1, p.n} {
+				hi = min(hi, p.n)
+				first, end := p.unitPages(p.unitRange(lo, hi))
+				if f, e := whole(lead, p.n, lo, hi, aroundShift); first != f || end != e {
+					t.Fatalf("lead %d, [%d, %d): units of pages [%d, %d), not [%d, %d)", lead, lo, hi, first, end, f, e)
+				}
+				first, end = p.blockPages(lo, hi)
+				if f, e := whole(lead, p.n, lo, hi, blockShift); first != f || end != e {
+					t.Fatalf("lead %d, [%d, %d): blocks of pages [%d, %d), not [%d, %d)", lead, lo, hi, first, end, f, e)
+				}
+			}
+		}
+	}
+	for pages := int64(1); pages < 20; pages++ { // wherever they come to lie
+		mem, err := addrspace.Map(^uintptr(0), 0, int(pages*pageSize), sys.Read|sys.Write, sys.Anonymous, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		before, _ := mem.Offset(0) // minus its address
+		p, at := newResidency(mem, false), -before>>pageShift
+		if (p.unitLead-at)%unit != 0 || (p.blockLead-at)%block != 0 {
+			t.Errorf("%d pages lie before memory at page %#x of the unit, %d of the block", p.unitLead, at, p.blockLead)
+		}
+	}
+}
+
+// TestBoundEndsAtKnown: memory serves without a look up to the first page that
+// was not seen, also when the bound rises from page to page.
+func TestBoundEndsAtKnown(t *testing.T) {
+	if assumePages != assumeNothing {
+		t.Skip("nothing is learned")
+	}
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, make([]byte, 20*pageSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, base := range []int64{0, 100} {
+		r, err := OpenFile(name, os.O_RDWR, 0, &Options{Offset: base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		m, err := r.mapped()
+		if err != nil {
+			t.Skip("this system does not map files: ", err)
+		}
+		unwatch(r)
+		for page := range int64(5) {
+			m.add(&m.residency.resident, &m.readLimit, max(page*pageSize-m.lead, 0), 1)
+			if end, want := m.readLimit.Load(), (page+1)*pageSize-m.lead; end != want {
+				t.Errorf("offset %d: %d pages are known, and memory serves up to %d, not %d", base, page+1, end, want)
+			}
+		}
+	}
 }

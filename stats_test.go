@@ -29,7 +29,7 @@ func TestStats(t *testing.T) {
 	before := mmap.ReadStats()
 	name := newFile(t, pattern(1, 64<<10))
 	r := openRegion(t, name, os.O_RDWR, nil)
-	if now := mmap.ReadStats(); now.Open != before.Open+1 || now.Mapped != before.Mapped {
+	if now := mmap.ReadStats(); now.Open != before.Open+1 || now.Mapped != before.Mapped || now.ByDescriptor != before.ByDescriptor {
 		t.Errorf("opened: %+v", now)
 	}
 	if _, err := r.ReadAt(make([]byte, 100), 0); err != nil {
@@ -96,5 +96,32 @@ func TestStatsDropped(t *testing.T) {
 		return now.Open <= before.Open && now.Mapped <= before.Mapped
 	}) {
 		t.Errorf("before %+v, after %+v", before, mmap.ReadStats())
+	}
+}
+
+// TestStatsByDescriptor: what is never mapped is counted while it is open, and a
+// write that fails counts as a call without bytes.
+func TestStatsByDescriptor(t *testing.T) {
+	settle(given)
+	before := mmap.ReadStats()
+	r := openRegion(t, newFile(t, pattern(1, 100)), os.O_RDWR, &mmap.Options{Access: mmap.AccessDescriptor})
+	if now := mmap.ReadStats(); now.ByDescriptor != before.ByDescriptor+1 || now.Mapped != before.Mapped {
+		t.Errorf("opened: %+v, before %+v", now, before)
+	}
+	r.Close()
+	if now := mmap.ReadStats(); now.ByDescriptor != before.ByDescriptor || now.Open != before.Open {
+		t.Errorf("closed: %+v, before %+v", now, before)
+	}
+	full, err := mmap.OpenFile("/dev/full", os.O_WRONLY, 0, nil)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	before = mmap.ReadStats()
+	if n, err := full.Write([]byte("hello")); n != 0 || err == nil {
+		t.Skipf("it takes %d bytes, %v", n, err)
+	}
+	if now := mmap.ReadStats(); now.DescriptorWrites != before.DescriptorWrites+1 || now.DescriptorWrittenBytes != before.DescriptorWrittenBytes {
+		t.Errorf("a write that failed: %+v, before %+v", now, before)
 	}
 }

@@ -117,7 +117,7 @@ func TestMaxBytes(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	defer backOff(false)
 	refused := func() (n int) {
-		for !tryGC() {
+		for n < 1<<18 && !tryGC() {
 			n++
 		}
 		return n
