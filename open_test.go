@@ -553,3 +553,21 @@ func TestOptionEdges(t *testing.T) {
 	}
 	r.Close()
 }
+
+// TestWindowErrorNames: the error for a window past the end names the options that
+// were set, and no other.
+func TestWindowErrorNames(t *testing.T) {
+	name := newFile(t, pattern(1, 100))
+	for want, opts := range map[string]mmap.Options{
+		": Length: ":         {Length: 200},
+		": Offset, Length: ": {Offset: 1, Length: 200},
+	} {
+		r, err := mmap.OpenFile(name, os.O_RDONLY, 0, &opts)
+		if err == nil {
+			r.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("OpenFile with %+v: %v, want %q in it", opts, err, want)
+		}
+	}
+}

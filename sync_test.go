@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -134,5 +135,76 @@ func TestCutToNothing(t *testing.T) {
 	cutFile(t, name, 0)
 	if err := r.Flush(); err != nil {
 		t.Errorf("nothing was stored since: %v", err)
+	}
+}
+
+// TestTruncateAfterCut: our own Truncate settles what somebody else's cut took, if
+// it takes all of that itself.
+func TestTruncateAfterCut(t *testing.T) {
+	needsCut(t)
+	for _, c := range []struct {
+		size int64
+		want error
+	}{{99, nil}, {100, nil}, {101, io.ErrUnexpectedEOF}} {
+		name := newFile(t, pattern(1, 1000))
+		r := openMapped(t, name, os.O_RDWR, nil)
+		if err := r.View(0, mmap.ToEnd, func(b []byte) error { b[900] = 1; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		cutFile(t, name, 100)
+		if _, err := r.Refresh(); err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []int64{200, c.size} {
+			if err := r.Truncate(size); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := r.Flush()
+		if !errors.Is(err, c.want) {
+			t.Errorf("Flush after Truncate to %d: %v, want %v", c.size, err, c.want)
+		}
+		if err := r.FlushRange(50, 0); err != nil {
+			t.Errorf("Flush of no bytes after Truncate to %d: %v", c.size, err)
+		}
+	}
+}
+
+// TestLossNamesLastByte: the error of a Flush names the highest byte that a cut, or
+// the first of two, took.
+func TestLossNamesLastByte(t *testing.T) {
+	needsCut(t)
+	for _, c := range []struct {
+		what string
+		use  func(b []byte)
+		cuts []int64
+		want string
+	}{
+		{"stored", nil, []int64{100}, "below byte 900 "},
+		{"stored, two cuts", nil, []int64{100, 10}, "below byte 900 "},
+		{"handed out", func(b []byte) {}, []int64{100}, "below byte 999 "},
+		{"handed out, two cuts", func(b []byte) {}, []int64{100, 10}, "below byte 999 "},
+	} {
+		name := newFile(t, pattern(1, 1000))
+		r := openMapped(t, name, os.O_RDWR, nil)
+		if c.use != nil {
+			c.use(r.Bytes())
+		} else if err := r.View(900, 1, func(b []byte) error { b[0] = 1; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range c.cuts {
+			if c.use == nil && size < 100 {
+				if err := r.View(50, 1, func(b []byte) error { b[0] = 1; return nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cutFile(t, name, size)
+			if _, err := r.Refresh(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Flush(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Flush: %v, want %q in it", c.what, err, c.want)
+		}
 	}
 }
