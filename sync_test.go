@@ -64,7 +64,7 @@ func TestStoreEnds(t *testing.T) {
 	}{{109, io.ErrUnexpectedEOF}, {101, io.ErrUnexpectedEOF}, {110, nil}} {
 		for i := range 4 {
 			noticed, known := i%2 > 0, i/2 > 0
-			name := newFile(t, pattern(1, 5000))
+			name := newFile(t, pattern(1, os.Getpagesize()+1000))
 			r := openMapped(t, name, os.O_RDWR, nil)
 			if known { // the page is, before the first write
 				storeHot(t, r, make([]byte, 10), 0)
@@ -76,7 +76,7 @@ func TestStoreEnds(t *testing.T) {
 			}
 			cutFile(t, name, c.cut)
 			if noticed {
-				if n, err := r.ReadAt(make([]byte, 5000), 0); n != int(c.cut) || err != io.EOF {
+				if n, err := r.ReadAt(make([]byte, os.Getpagesize()+1000), 0); n != int(c.cut) || err != io.EOF {
 					t.Errorf("cut to %d: ReadAt = %d, %v", c.cut, n, err)
 				}
 			}

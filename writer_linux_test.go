@@ -177,19 +177,20 @@ func TestWritePartTooFar(t *testing.T) {
 // TestAppendObeysProtect: an append goes where the file ends now, and protection is
 // looked for there.
 func TestAppendObeysProtect(t *testing.T) {
-	r := openRegion(t, newFile(t, pattern(1, 8192)), os.O_RDWR|os.O_APPEND, nil)
-	if err := r.Protect(0, 4096, mmap.ProtRead); err != nil {
+	page := int64(os.Getpagesize())
+	r := openRegion(t, newFile(t, pattern(1, int(2*page))), os.O_RDWR|os.O_APPEND, nil)
+	if err := r.Protect(0, page, mmap.ProtRead); err != nil {
 		t.Fatal(err)
 	}
 	cutFile(t, r.Name(), 100)
 	if n, err := r.Write([]byte("hello")); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("to a page that is protected: %d, %v", n, err)
 	}
-	r = openRegion(t, newFile(t, pattern(1, 9000)), os.O_RDWR|os.O_APPEND, nil)
-	if err := r.Protect(8192, 100, mmap.ProtRead); err != nil {
+	r = openRegion(t, newFile(t, pattern(1, int(2*page)+800)), os.O_RDWR|os.O_APPEND, nil)
+	if err := r.Protect(2*page, 100, mmap.ProtRead); err != nil {
 		t.Fatal(err)
 	}
-	cutFile(t, r.Name(), 20_000)
+	cutFile(t, r.Name(), 5*page)
 	if n, err := r.Write([]byte("hello")); err != nil {
 		t.Errorf("behind the page that is protected: %d, %v", n, err)
 	}
