@@ -157,7 +157,9 @@ func classify(kind Kind, err error) string {
 		return errClosed
 	case kind == View && errors.Is(err, io.ErrUnexpectedEOF):
 		return errCut
-	case kind == View && errors.As(err, new(*mmap.FaultError)) && errors.Is(err, syscall.EFAULT):
+	case kind == View && errors.As(err, new(*mmap.FaultError)) && (errors.Is(err, syscall.EFAULT) || errors.Is(err, syscall.EACCES)):
+		// Of memory that may only be read, a fault that nothing explains any more is
+		// taken for that of a store.
 		return errFault
 	case errors.As(err, &named) && named.Err == os.ErrClosed:
 		return named.Op + " " + errClosed
