@@ -137,6 +137,14 @@ func TestCheck(t *testing.T) {
 			reading(7, 2, errEOF).at(1, 5), byOther(writing(2, 3, 100)).at(2, 6), sized(Size, 4).at(7, 8)}, Torn},
 		{"a size in the middle of a write that nobody saw", 2, false, []Op{
 			reading(7, 2, errEOF), byOther(writing(2, 3, 100)), sized(Size, 4)}, Illegal},
+		{"a write in parts that a cut loses", 4, false, []Op{
+			reading(2, 4, errEOF, Run{1, 3}, Run{1, 0}, Run{1, 102}).at(1, 20), cutting(OtherTruncate, 0).at(2, 3),
+			writing(0, 1, 100).at(4, 5), writing(0, 4, 101).at(6, 7), writing(4, 1, 102).at(8, 9),
+			{Call: Call{Kind: OtherRead}, Got: 5, Runs: []Run{{1, 101}, {3, 0}, {1, 102}}, Begin: 21, End: 22}}, Torn},
+		{"a write in parts that is lost", 4, false, []Op{
+			reading(2, 4, errEOF, Run{1, 3}, Run{1, 0}, Run{1, 102}).at(1, 20),
+			writing(0, 1, 100).at(4, 5), writing(0, 4, 101).at(6, 7), writing(4, 1, 102).at(8, 9),
+			{Call: Call{Kind: OtherRead}, Got: 5, Runs: []Run{{1, 101}, {3, 0}, {1, 102}}, Begin: 21, End: 22}}, Illegal},
 		{"a write after Close", 2, false, []Op{closing, writing(0, 1, 100)}, Illegal},
 		{"a write beside Close, done after it", 2, false, []Op{closing.at(2, 3), writing(0, 1, 100).at(1, 9), {Call: Call{Kind: OtherRead}, Got: 2, Runs: []Run{{1, 1}, {1, 2}}, Begin: 4, End: 5}}, Torn},
 		{"a write after a call said closed, beside Close", 2, false, []Op{

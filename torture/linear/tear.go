@@ -175,9 +175,9 @@ func (m *model) stepPart(s state, e event) (next []state) {
 	if open && (at <= len(s.data) || e.part.from == 0) {
 		next = s.store(at, n, e.Tag)
 		next = append(next, noticed(next)...)
-		if behind {
-			next = append(next, s.lose(at, n, e.Tag))
-		}
+	}
+	if open && behind {
+		next = append(next, s.lose(at, n, e.Tag))
 	}
 	if e.part.kind == may {
 		next = append(next, s)
