@@ -147,6 +147,8 @@ func TestCheck(t *testing.T) {
 			{Call: Call{Kind: OtherRead}, Got: 5, Runs: []Run{{1, 101}, {3, 0}, {1, 102}}, Begin: 21, End: 22}}, Illegal},
 		{"a write after Close", 2, false, []Op{closing, writing(0, 1, 100)}, Illegal},
 		{"a write beside Close, done after it", 2, false, []Op{closing.at(2, 3), writing(0, 1, 100).at(1, 9), {Call: Call{Kind: OtherRead}, Got: 2, Runs: []Run{{1, 1}, {1, 2}}, Begin: 4, End: 5}}, Torn},
+		{"a read that a Close ends before it begins, beside somebody's write", 2, false, []Op{
+			reading(0, 2, errEOF).at(1, 9), byOther(writing(0, 2, 100)).at(2, 3), closing.at(4, 5)}, Torn},
 		{"a write after a call said closed, beside Close", 2, false, []Op{
 			closing.at(1, 9), {Call: Call{Kind: Stat}, Err: "stat closed", Begin: 2, End: 3}, writing(0, 1, 100).at(4, 5)}, Illegal},
 	} {

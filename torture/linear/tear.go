@@ -314,7 +314,7 @@ func (t *tearer) events(i int) []event {
 	all := t.effects(i)
 	changes := func(p Op) bool { return p.Kind >= OtherWrite && p.Kind.writes() && o.beside(p) }
 	if o.Kind < OtherWrite && slices.ContainsFunc(t.h.Ops, changes) {
-		all = append(all, event{Call: all[0].Call, part: part{kind: recalls}})
+		all = append(all, event{Call: t.grid.event(o).Call, part: part{kind: recalls}})
 	}
 	return all
 }
