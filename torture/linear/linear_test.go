@@ -135,6 +135,9 @@ func TestCheck(t *testing.T) {
 		{"a size that lags behind", 2, false, []Op{writing(2, 2, 100), sized(Size, 2)}, Illegal},
 		{"a size that a read saw in the middle of a write", 2, false, []Op{
 			reading(7, 2, errEOF).at(1, 5), byOther(writing(2, 3, 100)).at(2, 6), sized(Size, 4).at(7, 8)}, Torn},
+		{"a size from before a write that a read ran beside", 2, false, []Op{
+			reading(0, 1, "", Run{1, 1}).at(1, 4), byOther(writing(2, 3, 100)).at(2, 5), {Call: Call{Kind: Seek, Whence: 2}, Got: 5, Begin: 6, End: 15},
+			byOther(writing(5, 1, 101)).at(7, 8), sized(Size, 2).at(9, 10)}, Torn},
 		{"a size in the middle of a write that nobody saw", 2, false, []Op{
 			reading(7, 2, errEOF), byOther(writing(2, 3, 100)), sized(Size, 4)}, Illegal},
 		{"a write in parts that a cut loses", 4, false, []Op{

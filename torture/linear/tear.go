@@ -172,6 +172,9 @@ func (m *model) stepPart(s state, e event) (next []state) {
 	case ends:
 		return only(open && len(s.data) <= at, s, s.noticed())
 	}
+	if e.Kind >= OtherWrite {
+		s = s.remembers()
+	}
 	if open && (at <= len(s.data) || e.part.from == 0) {
 		next = s.store(at, n, e.Tag)
 		next = append(next, noticed(next)...)
