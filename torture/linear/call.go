@@ -141,7 +141,8 @@ const (
 	errEOF    = "EOF"
 	errClosed = "closed"
 	errCut    = "cut"
-	errFault  = "fault" // of a View: nothing tells why
+	errFault  = "fault"  // of a View: nothing tells why
+	errDenied = "denied" // of a View: nothing tells why, so it is taken for that of a store
 )
 
 // classify returns what is compared of an error: for a View what it wraps, for
@@ -157,10 +158,10 @@ func classify(kind Kind, err error) string {
 		return errClosed
 	case kind == View && errors.Is(err, io.ErrUnexpectedEOF):
 		return errCut
-	case kind == View && errors.As(err, new(*mmap.FaultError)) && (errors.Is(err, syscall.EFAULT) || errors.Is(err, syscall.EACCES)):
-		// Of memory that may only be read, a fault that nothing explains any more is
-		// taken for that of a store.
+	case kind == View && errors.As(err, new(*mmap.FaultError)) && errors.Is(err, syscall.EFAULT):
 		return errFault
+	case kind == View && errors.As(err, new(*mmap.FaultError)) && errors.Is(err, syscall.EACCES):
+		return errDenied
 	case errors.As(err, &named) && named.Err == os.ErrClosed:
 		return named.Op + " " + errClosed
 	}

@@ -90,6 +90,12 @@ func reading(off, n int, err string, runs ...Run) Op {
 	return Op{Call: Call{Kind: ReadAt, Off: off, N: n}, Got: got, Err: err, Runs: runs}
 }
 
+func viewing(off int, runs ...Run) Op {
+	o := reading(off, 0, "", runs...)
+	o.Kind, o.N = View, int(o.Got)
+	return o
+}
+
 func writing(off, n int, tag byte) Op {
 	return Op{Call: Call{Kind: WriteAt, Off: off, N: n, Tag: tag}, Got: int64(n)}
 }
@@ -132,6 +138,12 @@ func TestCheck(t *testing.T) {
 		{"a size that lags behind a Stat under way", 2, false, []Op{
 			writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 8), byOther(writing(4, 1, 101)).at(3, 4), sized(Size, 2).at(5, 6)}, Torn},
 		{"a size that lags behind a Stat", 2, false, []Op{writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 3), sized(Size, 2).at(5, 6)}, Illegal},
+		{"a size that is where a write ended, of a file that others have made longer", 0, false, []Op{
+			byOther(writing(0, 5, 100)), writing(3, 1, 101), sized(Size, 4)}, Linearizable},
+		{"a size that is less than where a write ended", 0, false, []Op{
+			byOther(writing(0, 5, 100)), writing(3, 1, 101), sized(Size, 3)}, Illegal},
+		{"zeros of a page that a Truncate clears, before bytes that it has not", 3, false, []Op{
+			cutting(Truncate, 1).at(1, 9), reading(1, 2, "", Run{1, 0}, Run{1, 3}).at(2, 3)}, Torn},
 		{"a size that lags behind", 2, false, []Op{writing(2, 2, 100), sized(Size, 2)}, Illegal},
 		{"a size that a read saw in the middle of a write", 2, false, []Op{
 			reading(7, 2, errEOF).at(1, 5), byOther(writing(2, 3, 100)).at(2, 6), sized(Size, 4).at(7, 8)}, Torn},
@@ -140,6 +152,10 @@ func TestCheck(t *testing.T) {
 			byOther(writing(5, 1, 101)).at(7, 8), sized(Size, 2).at(9, 10)}, Torn},
 		{"a size in the middle of a write that nobody saw", 2, false, []Op{
 			reading(7, 2, errEOF), byOther(writing(2, 3, 100)), sized(Size, 4)}, Illegal},
+		{"a View that goes by the size from before another call noticed a cut", 9, false, []Op{
+			cutting(OtherTruncate, 0).at(1, 2), viewing(3, Run{1, 0}, Run{2, 103}, Run{2, 0}).at(3, 20), sized(Stat, 0).at(4, 5), writing(4, 2, 103).at(6, 7)}, Torn},
+		{"a View that begins when a cut was noticed", 9, false, []Op{
+			cutting(OtherTruncate, 0).at(1, 2), sized(Stat, 0).at(3, 4), viewing(3, Run{1, 0}, Run{2, 103}, Run{2, 0}).at(5, 20), writing(4, 2, 103).at(6, 7)}, Illegal},
 		{"a write in parts that a cut loses", 4, false, []Op{
 			reading(2, 4, errEOF, Run{1, 3}, Run{1, 0}, Run{1, 102}).at(1, 20), cutting(OtherTruncate, 0).at(2, 3),
 			writing(0, 1, 100).at(4, 5), writing(0, 4, 101).at(6, 7), writing(4, 1, 102).at(8, 9),

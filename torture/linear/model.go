@@ -12,7 +12,7 @@ import (
 // the file belongs to a Region these differences:
 //
 //  1. A Region may not have noticed yet what somebody else did to the size. Size
-//     returns the size that it knows.
+//     returns the size that it knows: as it was, or where its own last write ended.
 //  2. If the file was cut, then until the Region notices a read of what lies
 //     between the end of the file and the end of its last page returns zeros, and
 //     a write there succeeds and is lost. What was lost may be read again in that
@@ -33,6 +33,7 @@ type state struct {
 	cursor int
 	closed bool
 	places string // where the parts of torn calls take place: see tear.go
+	looked string // the sizes by which they go
 }
 
 // event is a call as the model sees it: all of it in units. Part says that it is
@@ -207,6 +208,9 @@ func (m *model) write(s state, e event, off int) (next []state) {
 	}
 	stored := s.store(off, e.N, e.Tag)
 	next = append(next, noticed(stored)...)
+	for _, t := range stored {
+		next = append(next, t.grown(end))
+	}
 	if end <= s.known || e.lags {
 		next = append(next, stored...)
 	}
@@ -262,6 +266,13 @@ func (s state) memory(off, n int) string {
 // noticed is s when the Region knows the size.
 func (s state) noticed() state {
 	s.known = len(s.data)
+	return s
+}
+
+// grown is s when the Region knows that the file reaches up to end, and nothing more:
+// where it has written past the known end, until it can ask.
+func (s state) grown(end int) state {
+	s.known = max(s.known, end)
 	return s
 }
 

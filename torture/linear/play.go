@@ -209,7 +209,9 @@ func (g *game) do(i, j int, c Call) Op {
 	o.Begin = g.clock.Add(1)
 	n, err := g.call(c, b)
 	o.End = g.clock.Add(1)
-	o.Got, o.Err = n, classify(c.Kind, err)
+	if o.Got, o.Err = n, classify(c.Kind, err); o.Err == errDenied && g.h.ReadOnly {
+		o.Err = errFault
+	}
 	return o
 }
 

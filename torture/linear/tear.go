@@ -23,6 +23,9 @@ import (
 // while somebody else changed the size may tell the Region the size from before, or
 // one in the middle of what the other writes.
 //
+// A call that looks at the size goes on with that, also when another call notices
+// meanwhile that somebody else has cut the file.
+//
 // When somebody else cuts the file, the size changes first, and then the pages go.
 // In between a Region may still show them.
 //
@@ -122,6 +125,7 @@ const (
 	cuts                    // somebody else cuts the file; memory still has what is cut off
 	drops                   // memory has it no more
 	recalls                 // the Region is told an old size
+	looks                   // takes the size that the Region knows for the whole call
 )
 
 // stepPart is step for a part, but for what an os.File notices.
@@ -146,7 +150,8 @@ func (m *model) stepPart(s state, e event) (next []state) {
 	n := e.part.to - e.part.from
 	end := at + n
 	open := !s.closed || e.late || e.Kind >= OtherWrite
-	behind := end > len(s.data) && (m.unnoticed(s, end) || e.part.cut && m.inMemory(s, end))
+	behind := end > len(s.data) && m.inMemory(s, end) && (e.part.cut || end <= max(s.known, get(s.looked, e.part.slot)))
+	zeros := end > len(s.data) && e.part.cut // a large folio is cleared before it goes
 	switch e.part.kind {
 	case cuts:
 		return s.cut(e.Off)
@@ -156,10 +161,13 @@ func (m *model) stepPart(s state, e event) (next []state) {
 		return only(ok, s)
 	case head:
 		return only(open, s.begin(e.part.slot, e.got))
+	case looks:
+		s.looked = put(s.looked, e.part.slot, s.known)
+		return only(open, s)
 	case reads:
 		data := e.data[e.part.from:e.part.to]
 		inside := end <= len(s.data) && data == s.data[at:end]
-		return only(open && (inside || behind && data == s.memory(at, n)), s, s.noticed())
+		return only(open && (inside || behind && data == s.memory(at, n) || zeros && data == repeat(0, n)), s, s.noticed())
 	case tells:
 		if e.Kind == Truncate { // known before it is so, too
 			s.known = e.Off
@@ -168,7 +176,7 @@ func (m *model) stepPart(s state, e event) (next []state) {
 		if at <= s.known { // it did not have to ask
 			return []state{s, s.noticed()}
 		}
-		return []state{s.noticed()}
+		return []state{s.noticed(), s.grown(at)}
 	case ends:
 		return only(open && len(s.data) <= at, s, s.noticed())
 	}
@@ -208,24 +216,32 @@ func (s state) cut(size int) (next []state) {
 }
 
 // place returns where a call by the cursor takes place, or -1.
-func (s state) place(slot int) int {
-	if 2*slot+1 >= len(s.places) {
-		return -1
-	}
-	return int(s.places[2*slot])<<8 + int(s.places[2*slot+1]) - 1
-}
+func (s state) place(slot int) int { return get(s.places, slot) }
 
 // begin notes that a call by the cursor takes place there, and moves the cursor
 // by n.
 func (s state) begin(slot, n int) state {
-	b := append(make([]byte, 0, 2*slot+2), s.places...)
+	s.places = put(s.places, slot, s.cursor)
+	s.cursor += n
+	return s
+}
+
+// get returns what put has put into a slot, or -1.
+func get(slots string, slot int) int {
+	if 2*slot+1 >= len(slots) {
+		return -1
+	}
+	return int(slots[2*slot])<<8 + int(slots[2*slot+1]) - 1
+}
+
+// put puts a number into a slot.
+func put(slots string, slot, n int) string {
+	b := append(make([]byte, 0, 2*slot+2), slots...)
 	for len(b) < 2*slot+2 {
 		b = append(b, 0)
 	}
-	b[2*slot], b[2*slot+1] = byte((s.cursor+1)>>8), byte(s.cursor+1)
-	s.places = string(b)
-	s.cursor += n
-	return s
+	b[2*slot], b[2*slot+1] = byte((n+1)>>8), byte(n+1)
+	return string(b)
 }
 
 // tearer takes calls apart.
@@ -234,6 +250,7 @@ type tearer struct {
 	grid  grid
 	least int      // no size is smaller
 	fine  bool     // stretches are units
+	cut   bool     // somebody else cuts the file
 	close [2]int64 // when the Close began, and when the first call had returned that it is closed
 	ends  []int    // where stretches end
 }
@@ -253,6 +270,7 @@ func newTearer(h History, g grid, fine bool) *tearer {
 		}
 		switch o.Kind {
 		case Truncate, OtherTruncate:
+			t.cut = t.cut || o.Kind == OtherTruncate
 			t.least = min(t.least, e.Off)
 			t.ends = append(t.ends, e.Off)
 		case Size, Stat:
@@ -391,6 +409,9 @@ func (t *tearer) parts(e event, slot int, kind partKind, n int) (all []event) {
 	}
 	if e.Kind.byCursor() {
 		add(head, 0, 0)
+	}
+	if e.Kind < OtherWrite && t.cut {
+		add(looks, 0, 0)
 	}
 	from := 0
 	for to := 1; to <= n; to++ {
