@@ -116,6 +116,9 @@ func NoticeLoss(r *Region) bool {
 	return lost
 }
 
+// Unwatch takes a Region off the clock.
+var Unwatch = unwatch
+
 // CalmAfter is after how many seconds without a loss faults read around again.
 const CalmAfter = calmAfter
 

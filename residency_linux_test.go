@@ -16,9 +16,6 @@ import (
 // TestWritableWhileDirty: a page counts as writable as long as it is dirty, and
 // no longer when somebody had it written back.
 func TestWritableWhileDirty(t *testing.T) {
-	if assumePages != assumeNothing {
-		t.Skip("nothing is learned")
-	}
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
 		t.Fatal(err)
@@ -31,15 +28,7 @@ func TestWritableWhileDirty(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := OpenFile(f.Name(), os.O_RDWR, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	m, err := r.mapped()
-	if err != nil {
-		t.Skip("this system does not map files: ", err)
-	}
-	unwatch(r)
+	r, m := unwatched(t, r, err)
 	for range 3 { // the first goes by the descriptor
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
 			t.Fatal(err)
@@ -69,24 +58,9 @@ func TestWritableWhileDirty(t *testing.T) {
 // by the descriptor while that is the cheaper way, then to memory, and by the
 // descriptor again after a Flush.
 func TestLargeRewritesGoToMemory(t *testing.T) {
-	if assumePages != assumeNothing {
-		t.Skip("nothing is learned")
-	}
 	const size, rare = 8 * maxEagerPopulate, 128 // one such write in 128 makes pages writable
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := OpenFile(name, os.O_RDWR, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	m, err := r.mapped()
-	if err != nil {
-		t.Skip("this system does not map files: ", err)
-	}
-	unwatch(r)
+	r, err := OpenFile(zeros(t, size), os.O_RDWR, 0, nil)
+	r, m := unwatched(t, r, err)
 	if sys.Populate(m.headPages(size), true) != nil {
 		t.Skip("this system does not make pages writable by a call")
 	}
@@ -118,18 +92,7 @@ func TestLargeRewritesGoToMemory(t *testing.T) {
 // learned opens a file below dir, of 16 pages, after three writes to the first.
 func learned(t *testing.T, r *Region, err error) (*Region, *mapping) {
 	t.Helper()
-	if assumePages != assumeNothing {
-		t.Skip("nothing is learned")
-	}
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	m, err := r.mapped()
-	if err != nil {
-		t.Skip("this system does not map files: ", err)
-	}
-	unwatch(r)
+	r, m := unwatched(t, r, err)
 	for range 3 {
 		if _, err := r.WriteAt([]byte("hello"), 10); err != nil {
 			t.Fatal(err)
@@ -144,17 +107,16 @@ func learned(t *testing.T, r *Region, err error) (*Region, *mapping) {
 // newLearned is learned of a file.
 func newLearned(t *testing.T, opts *Options) (*Region, *mapping) {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, make([]byte, 16*pageSize), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := OpenFile(name, os.O_RDWR, 0, opts)
+	r, err := OpenFile(zeros(t, 16*pageSize), os.O_RDWR, 0, opts)
 	return learned(t, r, err)
 }
 
 // TestMemoryStaysWritable: what is never written back stays writable.
 func TestMemoryStaysWritable(t *testing.T) {
 	r, err := Anonymous(16*pageSize, &Options{Share: true})
+	if err != nil {
+		t.Skip(err)
+	}
 	r, m := learned(t, r, err)
 	if _, err := r.cachestat(m, 0, pageSize); err != nil {
 		t.Skip("nothing tells what is cached: ", err)
@@ -350,23 +312,8 @@ func TestBlocksBecomeWritable(t *testing.T) {
 // no others.
 func cachedPages(t *testing.T, size int64, pages ...int64) (*Region, *mapping) {
 	t.Helper()
-	if assumePages != assumeNothing {
-		t.Skip("nothing is learned")
-	}
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	m, err := r.mapped()
-	if err != nil {
-		t.Skip("this system does not map files: ", err)
-	}
-	unwatch(r)
+	r, err := Open(zeros(t, size))
+	r, m := unwatched(t, r, err)
 	cacheOnly(t, r, pages...)
 	return r, m
 }
@@ -486,15 +433,7 @@ func TestForgetWholeWords(t *testing.T) {
 		t.Skip(err)
 	}
 	r, err := Open(f.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	m, err := r.mapped()
-	if err != nil {
-		t.Skip("this system does not map files: ", err)
-	}
-	unwatch(r)
+	_, m := unwatched(t, r, err)
 	m.residency.probed.Add(0, 64)
 	if m.forgetFrom(0); m.residency.probed.Count(0, 64) > 0 {
 		t.Error("some blocks count as asked about")

@@ -20,29 +20,43 @@ func unwatch(r *Region) {
 	delete(ager.regions, weak.Make(r))
 }
 
-// TestBoundsBelowBacked: whatever runs beside one another, no bound of what
-// memory serves ends above the bytes that are there, or above a page that was
-// forgotten.
-func TestBoundsBelowBacked(t *testing.T) {
-	if assumePages != assumeNothing {
-		t.Skip("nothing is learned")
-	}
-	const pages = 64
-	size := pages * pageSize
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := OpenFile(name, os.O_RDWR, 0, nil)
+// unwatched maps a Region that was opened, and takes it off the clock. The test that
+// learns of pages ends here where nothing is learned.
+func unwatched(t *testing.T, r *Region, err error) (*Region, *mapping) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	t.Cleanup(func() { r.Close() })
+	if assumePages != assumeNothing {
+		t.Skip("nothing is learned")
+	}
 	m, err := r.mapped()
 	if err != nil {
 		t.Skip("this system does not map files: ", err)
 	}
 	unwatch(r)
+	return r, m
+}
+
+// zeros makes a file of size bytes.
+func zeros(t *testing.T, size int64) (name string) {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestBoundsBelowBacked: whatever runs beside one another, no bound of what
+// memory serves ends above the bytes that are there, or above a page that was
+// forgotten.
+func TestBoundsBelowBacked(t *testing.T) {
+	const pages = 64
+	size := pages * pageSize
+	r, err := OpenFile(zeros(t, size), os.O_RDWR, 0, nil)
+	r, m := unwatched(t, r, err)
 	long := 2 * time.Second
 	if testing.Short() {
 		long /= 10
@@ -139,24 +153,10 @@ func TestUnitsAndBlocks(t *testing.T) {
 // TestBoundEndsAtKnown: memory serves without a look up to the first page that
 // was not seen, also when the bound rises from page to page.
 func TestBoundEndsAtKnown(t *testing.T) {
-	if assumePages != assumeNothing {
-		t.Skip("nothing is learned")
-	}
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, make([]byte, 20*pageSize), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	name := zeros(t, 20*pageSize)
 	for _, base := range []int64{0, 100} {
 		r, err := OpenFile(name, os.O_RDWR, 0, &Options{Offset: base})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		m, err := r.mapped()
-		if err != nil {
-			t.Skip("this system does not map files: ", err)
-		}
-		unwatch(r)
+		_, m := unwatched(t, r, err)
 		for page := range int64(5) {
 			m.add(&m.residency.resident, &m.readLimit, max(page*pageSize-m.lead, 0), 1)
 			if end, want := m.readLimit.Load(), (page+1)*pageSize-m.lead; end != want {
