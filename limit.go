@@ -88,7 +88,7 @@ func (r *Region) admit(m *mapping, off, n int64) bool {
 
 // noteUse marks [off, off+n), which was touched, as used, if that is of interest.
 func (r *Region) noteUse(m *mapping, off, n int64) {
-	if !addrspace.Limited() || r.memoryOnly() || n == 0 {
+	if !addrspace.Limited() || r.memoryOnly() {
 		return
 	}
 	p := m.residency

@@ -70,11 +70,7 @@ func (m *mapping) stillAdmitted(lo, hi int64) {
 // dismissed, without being counted: inspect takes them out. Whoever touches memory
 // looks after that whether it still counts. So a touch either comes before the
 // units are taken out, or is noted here.
-func (p *residency) strayed(first, end int64) {
-	if addrspace.Limited() {
-		p.dismissed.Add(first, end)
-	}
-}
+func (p *residency) strayed(first, end int64) { p.dismissed.Add(first, end) }
 
 // touch marks units as used since the last sweep.
 func (p *residency) touch(first, end int64) {
