@@ -228,10 +228,13 @@ func (m *model) seek(s state, e event) []state {
 		from = s.cursor
 	case io.SeekEnd:
 		from = len(s.data)
-		s = s.noticed()
 	}
 	s.cursor = from + e.Off
-	return only(e.err == "" && e.got == s.cursor, s)
+	ok := e.err == "" && e.got == s.cursor
+	if e.Whence != io.SeekEnd {
+		return only(ok, s)
+	}
+	return append(only(ok, s.noticed()), only(ok && e.lags, s)...)
 }
 
 // moved puts the cursor of all states where it belongs.

@@ -19,7 +19,7 @@ import (
 // no call succeeds that began after some call had returned os.ErrClosed.
 //
 // A call that changes the size is done when it returns. Until then the size that the
-// Region knows may be the old one or the new one. So it is beside a Stat. A call that asked the system
+// Region knows may be the old one or the new one. So it is beside a Stat or a Seek. A call that asked the system
 // while somebody else changed the size may tell the Region the size from before, or
 // one in the middle of what the other writes.
 //
@@ -349,7 +349,7 @@ func (t *tearer) effects(i int) []event {
 		if i == j || !o.beside(p) {
 			continue
 		}
-		e.lags = e.lags || p.Kind < OtherWrite && (o.Kind != Stat || p.Kind == Size)
+		e.lags = e.lags || p.Kind < OtherWrite && (o.Kind != Stat && o.Kind != Seek || p.Kind == Size)
 		if t.meets(o, p) {
 			torn = true
 			e.part.cut = e.part.cut || o.Err == errFault || p.Kind == Truncate || p.Kind == OtherTruncate
