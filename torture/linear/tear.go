@@ -150,8 +150,9 @@ func (m *model) stepPart(s state, e event) (next []state) {
 	n := e.part.to - e.part.from
 	end := at + n
 	open := !s.closed || e.late || e.Kind >= OtherWrite
-	behind := end > len(s.data) && m.inMemory(s, end) && (e.part.cut || end <= max(s.known, get(s.looked, e.part.slot)))
-	zeros := end > len(s.data) && e.part.cut // a large folio is cleared before it goes
+	looked := get(s.looked, e.part.slot)
+	behind := end > len(s.data) && m.inMemory(s, end) && (e.part.cut || end <= max(s.known, looked))
+	zeros := end > len(s.data) && end <= looked && e.part.cut // a large folio is cleared before it goes
 	switch e.part.kind {
 	case cuts:
 		return s.cut(e.Off)
@@ -250,7 +251,7 @@ type tearer struct {
 	grid  grid
 	least int      // no size is smaller
 	fine  bool     // stretches are units
-	cut   bool     // somebody else cuts the file
+	cut   bool     // the file may become shorter
 	close [2]int64 // when the Close began, and when the first call had returned that it is closed
 	ends  []int    // where stretches end
 }
@@ -270,7 +271,7 @@ func newTearer(h History, g grid, fine bool) *tearer {
 		}
 		switch o.Kind {
 		case Truncate, OtherTruncate:
-			t.cut = t.cut || o.Kind == OtherTruncate
+			t.cut = true
 			t.least = min(t.least, e.Off)
 			t.ends = append(t.ends, e.Off)
 		case Size, Stat:
