@@ -138,8 +138,9 @@ func TestCheck(t *testing.T) {
 		{"a size that lags behind a Stat under way", 2, false, []Op{
 			writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 8), byOther(writing(4, 1, 101)).at(3, 4), sized(Size, 2).at(5, 6)}, Torn},
 		{"a size that lags behind a Seek under way", 2, false, []Op{
-			cutting(Truncate, 9).at(1, 12), {Call: Call{Kind: Seek, Whence: 2}, Got: 9, Begin: 2, End: 11}, reading(8, 1, "", Run{1, 0}).at(3, 4),
-			byOther(writing(9, 1, 101)).at(5, 6), sized(Size, 2).at(7, 8)}, Torn},
+			cutting(Truncate, 9).at(1, 12), {Call: Call{Kind: Seek, Whence: 2}, Got: 9, Begin: 2, End: 11},
+			{Call: Call{Kind: OtherAppend, N: 1, Tag: 101}, Got: 1, Begin: 3, End: 4}, sized(Size, 2).at(5, 6),
+			{Call: Call{Kind: OtherRead}, Got: 10, Runs: []Run{{1, 1}, {1, 2}, {7, 0}, {1, 101}}, Begin: 21, End: 22}}, Torn},
 		{"a size that lags behind a Seek", 2, false, []Op{
 			cutting(Truncate, 9).at(1, 12), {Call: Call{Kind: Seek, Whence: 2}, Got: 9, Begin: 2, End: 3}, sized(Size, 2).at(5, 6)}, Illegal},
 		{"a size that lags behind a Stat", 2, false, []Op{writing(2, 2, 100).at(1, 9), sized(Stat, 4).at(2, 3), sized(Size, 2).at(5, 6)}, Illegal},
