@@ -517,6 +517,28 @@ func TestCloseIsOneMoment(t *testing.T) {
 	}
 }
 
+// TestSizeBesideClose: beside a Close the size is that of the file or 0, also where it
+// has to be asked for after an append.
+func TestSizeBesideClose(t *testing.T) {
+	name := newFile(t, nil)
+	for round := range 5000 {
+		r := openRegion(t, name, os.O_WRONLY|os.O_APPEND, nil)
+		if _, err := r.Write([]byte("12345")); err != nil {
+			t.Fatal(err)
+		}
+		want := int64(5 * (round + 1))
+		ask := func() {
+			if size := r.Size(); size != want && size != 0 {
+				t.Errorf("round %d: Size = %d, neither %d nor 0", round, size, want)
+			}
+		}
+		parallel(ask, func() { r.Close() }, ask, ask, ask)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 // TestCloseInView: a Close while a callback of View holds the bytes makes the
 // next touch a *FaultError with os.ErrClosed, whether this goroutine or
 // another one closes.

@@ -114,10 +114,14 @@ func (r *Region) mappedRangeLocked(off, n int64) (*mapping, int64, error) {
 // Size returns the number of bytes of the Region as it last saw the file: what
 // others appended since is noticed by a read past this end. 0 after Close.
 func (r *Region) Size() int64 {
-	if r == nil || r.isClosed() {
+	if r == nil {
 		return 0
 	}
-	return r.currentSize()
+	size := r.currentSize()
+	if r.isClosed() { // perhaps before it could be asked for
+		return 0
+	}
+	return size
 }
 
 // Len is Size as an int, and the greatest int where it does not fit.

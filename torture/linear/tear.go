@@ -355,7 +355,9 @@ func (t *tearer) effects(i int) []event {
 			torn = true
 			e.part.cut = e.part.cut || o.Err == errFault || p.Kind == Truncate || p.Kind == OtherTruncate
 		}
-		torn = torn || o.Kind == OtherWrite && p.Kind < OtherWrite // which may ask for the size meanwhile
+		if p.Kind < OtherWrite { // which may ask for the size meanwhile
+			torn = torn || o.Kind == OtherWrite || t.cut && !o.Kind.writes()
+		}
 	}
 	switch o.Kind {
 	case ReadAt, Read, View:
