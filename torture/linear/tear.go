@@ -356,7 +356,7 @@ func (t *tearer) effects(i int) []event {
 			e.part.cut = e.part.cut || o.Err == errFault || p.Kind == Truncate || p.Kind == OtherTruncate
 		}
 		if p.Kind < OtherWrite { // which may ask for the size meanwhile
-			torn = torn || o.Kind == OtherWrite || t.cut && !o.Kind.writes()
+			torn = torn || o.Kind == OtherWrite || t.fine && t.cut && !o.Kind.writes()
 		}
 	}
 	switch o.Kind {
